@@ -1,0 +1,1 @@
+"""The device: the Flower ClientApp, its private store and its ledger."""

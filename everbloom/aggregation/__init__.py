@@ -1,0 +1,1 @@
+"""Server optimizers: how the cohort's mean update changes the global parameters."""

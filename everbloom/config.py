@@ -1,0 +1,221 @@
+"""The tables of an experiment file, one frozen model each; an unknown key is an error. Defaults are what most experiments want.
+
+Only what stands here can be set. Knobs that decide a privacy guarantee live in `PrivacyConfig` and nowhere else.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny, model_validator
+
+from everbloom.methods import (
+    FEATURE_ENCODERS,
+    OBJECTIVES,
+    SERVER_OPTIMIZERS,
+    SOURCES,
+    FeatureEncoder,
+    Objective,
+    ServerOptimizer,
+    Source,
+)
+from everbloom.registry import Table
+
+BehaviourName = Literal["view", "click", "like", "save", "purchase", "rate", "search"]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+
+
+class CleaningConfig(Table):
+    """What is thrown away before anything else; the report of a prepared data set counts it."""
+
+    min_user_events: PositiveInt = 1
+    min_item_events: PositiveInt = 1
+    max_user_events: PositiveInt | None = None
+    """Users with more events than this are implausible (shared accounts, robots) and are dropped whole."""
+    drop_duplicates: bool = True
+    """Keep the first of identical (user, item, time, behaviour) rows."""
+
+
+class DataConfig(Table):
+    """Which events and items, and what of them counts."""
+
+    source: Annotated[SerializeAsAny[Source], BeforeValidator(SOURCES.parse)]
+    text: str = "{title}"
+    """Template of an item's text; `{field}` is a field of the catalogue. An empty field takes its separator with it."""
+    positives: dict[BehaviourName, PositiveFloat] | None = None
+    """Behaviours that are learning targets and their weights in the loss; default: every behaviour in the log, weight 1."""
+    min_value: float | None = None
+    """An event of behaviour `rate` is a positive only from this value on."""
+    tie_order: Literal["file", "reverse-file"] = "file"
+    """Order of one user's events with equal time: as in the file, or reversed (the published leave-one-out protocol ranks the earlier row later)."""
+    cleaning: CleaningConfig = CleaningConfig()
+
+
+class ProtocolConfig(Table):
+    """How events are divided into what is learnt and what is measured."""
+
+    name: Literal["timeline", "leave-one-out"] = "timeline"
+    cut: Literal["month", "week", "counts"] = "month"
+    """timeline: where global time is cut. `counts` makes `periods` periods of equally many events."""
+    periods: PositiveInt | None = None
+    """timeline: number of periods, warm start included. Required by `counts`; with `month` or `week`, merges what comes after into the last one."""
+    warm_start: PositiveInt | Annotated[float, Field(gt=0, lt=1)] = 1
+    """timeline: the first so many calendar units (or, below 1, this fraction of all events) make period 0."""
+    validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """timeline: the last part of a period's events, by global time, validates its rounds and is learnt in the next period."""
+
+
+class ItemModelConfig(Table):
+    """Item vector = adapter(frozen features) + embedding; and a bias."""
+
+    features: Annotated[SerializeAsAny[FeatureEncoder], BeforeValidator(FEATURE_ENCODERS.parse)] | None = None
+    feature_dim: PositiveInt | None = None
+    """Public reduction (PCA over the catalogue) of the features to this width; None keeps them whole."""
+    embedding: bool = True
+    """A collaborative vector per item, added to the adapted features."""
+    bias: Literal["item", "features", "none"] = "item"
+    """Popularity bias: one parameter per item, a linear function of the features, or none."""
+
+
+class UserModelConfig(Table):
+    """Causal transformer over the item vectors of the history."""
+
+    layers: Annotated[int, Field(ge=0)] = 2
+    heads: PositiveInt = 2
+    history: Annotated[int, Field(ge=1, le=2048)] = 50
+    """The most recent events that are read."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+class ModelConfig(Table):
+    """The recommender."""
+
+    dim: PositiveInt = 64
+    items: ItemModelConfig = ItemModelConfig()
+    user: UserModelConfig = UserModelConfig()
+    score: Literal["dot", "mlp"] = "dot"
+    """`dot`: u . i. `mlp`: W [u, i] with one hidden layer (a purely linear W over the pair would rank items alike for every user)."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "ModelConfig":
+        if self.dim % self.user.heads:
+            raise ValueError(f"dim {self.dim} must be a multiple of user.heads {self.user.heads}")
+        if self.items.features is None and not self.items.embedding:
+            raise ValueError("items need features or an embedding; set items.embedding = true or give [model.items.features]")
+        if self.items.features is None and (self.items.feature_dim or self.items.bias == "features"):
+            raise ValueError("items.feature_dim and items.bias = \"features\" need [model.items.features]")
+        return self
+
+
+class LearningConfig(Table):
+    """What a client does with its examples. Nothing here can change a privacy guarantee."""
+
+    objective: Annotated[SerializeAsAny[Objective], BeforeValidator(OBJECTIVES.parse)] = Field(
+        default_factory=lambda: OBJECTIVES.parse({"name": "sampled-softmax"})
+    )
+    examples: Literal["windows", "next-item"] = "windows"
+    """`windows`: disjoint pieces of the history, one example each. `next-item`: one example per positive, with `context` events before it."""
+    context: PositiveInt = 10
+    """next-item: how many events before the target an example holds."""
+    max_examples: PositiveInt | None = None
+    """A client trains on at most this many of its examples a round, drawn anew each round (without privacy only: it would change sensitivity)."""
+    negatives: PositiveInt = 256
+    """Items drawn uniformly from the catalogue, shared by all examples of a client in a round."""
+    local_steps: PositiveInt = 1
+    learning_rate: PositiveFloat = 1.0
+    proximal_mu: Annotated[float, Field(ge=0)] = 0.0
+    """FedProx (Li et al., 2020): mu/2 |w - w_global|^2 is added to the local loss."""
+
+
+class PrivacyConfig(Table):
+    """Everything that decides the privacy guarantee."""
+
+    unit: Literal["none", "example"] = "none"
+    epsilon: PositiveFloat | None = None
+    """The budget of one device over the whole run; the noise is calibrated to it."""
+    delta: Annotated[float, Field(gt=0, lt=1)] | None = None
+    noise_multiplier: PositiveFloat | None = None
+    """Instead of epsilon: the noise's standard deviation over the clip norm; epsilon is computed."""
+    clip_norm: PositiveFloat = 1.0
+    """L2 bound of one example's gradient."""
+    sampling: Literal["full", "poisson"] = "full"
+    """Which examples a local step reads: all of them, or each with probability `sample_rate`."""
+    sample_rate: Fraction | None = None
+    denominator: PositiveFloat = 50.0
+    """Fixed, public divisor of the noisy sum of a step (an expected batch size); the true number of examples would leak."""
+    max_participations: PositiveInt | None = None
+    """A device takes part in at most this many rounds of the run; default: every round."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "PrivacyConfig":
+        if self.unit == "none":
+            return self
+        if self.delta is None:
+            raise ValueError("delta is missing: epsilon means nothing without it; set privacy.delta (well below 1 / examples of a device)")
+        if (self.epsilon is None) == (self.noise_multiplier is None):
+            raise ValueError("give exactly one of epsilon (noise is calibrated) and noise_multiplier (epsilon is computed)")
+        if (self.sampling == "poisson") != (self.sample_rate is not None):
+            raise ValueError("sample_rate goes with sampling = \"poisson\", and only with it")
+        return self
+
+
+class EarlyStopConfig(Table):
+    """Stop a period when validation stops improving; the best parameters are kept."""
+
+    patience: PositiveInt
+    """Evaluations without improvement."""
+
+
+class FederationConfig(Table):
+    """The server's side."""
+
+    rounds: PositiveInt = 100
+    """Rounds per period."""
+    cohort: PositiveInt | Fraction = 1.0
+    """Clients per round: a number, or a fraction of the population."""
+    sampler: Literal["uniform", "poisson"] = "uniform"
+    """A fixed-size cohort without replacement, or each client independently with probability cohort / population."""
+    optimizer: Annotated[SerializeAsAny[ServerOptimizer], BeforeValidator(SERVER_OPTIMIZERS.parse)] = Field(
+        default_factory=lambda: SERVER_OPTIMIZERS.parse({"name": "fedadam"})
+    )
+    min_replies: PositiveInt = 1
+    """A round with fewer replies changes nothing."""
+    reply_timeout: PositiveFloat = 600.0
+    """Seconds a round waits for its clients."""
+    checkpoint_every: PositiveInt = 1
+    """Rounds between checkpoints."""
+    early_stop: EarlyStopConfig | None = None
+
+
+class EvaluationConfig(Table):
+    """Central evaluation."""
+
+    every: PositiveInt = 10
+    """Rounds between evaluations on validation."""
+    k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (5, 10, 20)
+    select: str = "ndcg@10"
+    """Validation measure (full ranking) that chooses the parameters which are tested."""
+    candidates: str | None = None
+    """File of stored candidates in the data set's folder: adds the sampled-99 protocol, for comparison with papers only."""
+    max_users: PositiveInt | None = None
+    """Validate on a seeded sample of so many users; the test always uses all."""
+    slices: bool = True
+
+
+class CentralConfig(Table):
+    """`everbloom central`: the same model on pooled data, the upper bound."""
+
+    epochs: PositiveInt = 100
+    batch_users: PositiveInt = 64
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    patience: PositiveInt = 10
+    """Epochs without improvement on validation."""
+
+
+class RuntimeConfig(Table):
+    """Where clients run; never changes a result beyond floating-point tolerance."""
+
+    name: Literal["in-process", "flower"] = "in-process"
+    workers: PositiveInt = 1
+    """in-process: processes that clients are spread over."""
+    threads: PositiveInt | None = None
+    """Torch threads of one process; default: cores / workers."""

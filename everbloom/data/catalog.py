@@ -1,0 +1,75 @@
+"""The catalogue: items with their texts and numbers. Public content; nothing here is about a user."""
+
+import json
+import re
+import string
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everbloom.data.strings import StringColumn, open_array
+from everbloom.errors import DataError
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """Items by dense index: `item_ids` [items], text `fields`, numeric fields in `numbers` (standardised, nan where unknown), `first_seen` [items].
+
+    `first_seen` is the time of an item's first event in the log it came with.
+    """
+
+    item_ids: StringColumn
+    fields: dict[str, StringColumn]
+    numbers: dict[str, NDArray[np.float32]]
+    first_seen: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def texts(self, template: str) -> list[str]:
+        """[items] texts by a template such as `"{title}. {genres}"`.
+
+        Where a field is empty, the punctuation and space that would have joined it go too. Raises `DataError` on an unknown field.
+        """
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        known = {"id": self.item_ids, **self.fields}
+        for name in names:
+            if name not in known:
+                raise DataError(f"data.text: {template!r} names the field {name!r}; this catalogue has: {', '.join(known)}")
+        columns = [list(known[name]) for name in names]
+        return [_tidy(template.format(**dict(zip(names, row, strict=True)))) for row in zip(*columns, strict=True)]
+
+    def save(self, folder: Path) -> None:
+        """Writes the catalogue into `folder`, for `open`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.item_ids.save(folder, "item_ids")
+        for name, column in self.fields.items():
+            column.save(folder, f"field.{name}")
+        for name, values in self.numbers.items():
+            np.save(folder / f"number.{name}.npy", values)
+        np.save(folder / "first_seen.npy", self.first_seen)
+        header = {"format": 1, "fields": list(self.fields), "numbers": list(self.numbers)}
+        (folder / "catalog.json").write_text(json.dumps(header))
+
+    @classmethod
+    def open(cls, folder: Path) -> "Catalog":
+        """Memory-maps a saved catalogue. Raises `DataError` if it is not one."""
+        header_path = folder / "catalog.json"
+        if not header_path.is_file():
+            raise DataError(f"{folder}: no catalogue here (catalog.json is missing)")
+        header = json.loads(header_path.read_text())
+        return cls(
+            item_ids=StringColumn.open(folder, "item_ids"),
+            fields={name: StringColumn.open(folder, f"field.{name}") for name in header["fields"]},
+            numbers={name: open_array(folder / f"number.{name}.npy") for name in header["numbers"]},  # type: ignore[misc]
+            first_seen=open_array(folder / "first_seen.npy"),  # type: ignore[arg-type]
+        )
+
+
+def _tidy(text: str) -> str:
+    """Collapses white space and the separators that empty fields leave behind."""
+    text = re.sub(r"\s+", " ", text)
+    text = re.sub(r"([.,;:|/-])(\s*[.,;:|/-])+(?=\s|$)", r"\1", text)
+    return text.strip(" ,;:|/-").removeprefix(".").strip()

@@ -1,0 +1,138 @@
+"""The event log: who did what with which item, and when. Columns sorted by user and time, so that a user's history is one contiguous view."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everbloom.data.strings import StringColumn, open_array
+from everbloom.errors import DataError
+
+BEHAVIOURS: tuple[str, ...] = ("view", "click", "like", "save", "purchase", "rate", "search")
+"""A behaviour's code in the log is its index here."""
+
+NO_ITEM = -1
+"""Item of an event that has none (a search)."""
+
+_COLUMNS = ("user", "item", "time", "behaviour", "value", "offsets", "by_time")
+
+
+@dataclass(frozen=True, eq=False)
+class UserEvents:
+    """One user's events, oldest first: views into the log, not copies. [events] each."""
+
+    item: NDArray[np.int32]
+    time: NDArray[np.int64]
+    behaviour: NDArray[np.uint8]
+    value: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+
+@dataclass(frozen=True, eq=False)
+class EventLog:
+    """Every user's events.
+
+    Rows are sorted by (user, time, tie order); `offsets[u]:offsets[u + 1]` are user u's rows; `by_time` lists all rows by global time.
+    Users and items are dense indices; `user_ids` holds the source's ids. `item` may be `NO_ITEM`. Without timestamps (`has_time` false) `time` is
+    the event's position in its user's sequence.
+    """
+
+    user: NDArray[np.int32]
+    item: NDArray[np.int32]
+    time: NDArray[np.int64]
+    behaviour: NDArray[np.uint8]
+    value: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+    by_time: NDArray[np.int64]
+    user_ids: StringColumn
+    text: StringColumn | None
+    has_time: bool
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        user: NDArray[np.int32],
+        item: NDArray[np.int32],
+        time: NDArray[np.int64] | None,
+        behaviour: NDArray[np.uint8],
+        value: NDArray[np.float32],
+        user_ids: StringColumn,
+        text: list[str] | None = None,
+        ties: Literal["file", "reverse-file"] = "file",
+    ) -> "EventLog":
+        """Sorts columns given in file order ([events] each). `time` None: each user's rows are already in order."""
+        rows = len(user)
+        position = np.arange(rows, dtype=np.int64)
+        tie = position if ties == "file" else -position
+        order = np.lexsort((tie, time, user)) if time is not None else np.lexsort((position, user))
+        counts = np.bincount(user, minlength=len(user_ids))
+        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
+        sorted_user = user[order].astype(np.int32)
+        sorted_time = time[order] if time is not None else position - offsets[sorted_user]
+        return cls(
+            user=sorted_user,
+            item=item[order].astype(np.int32),
+            time=sorted_time.astype(np.int64),
+            behaviour=behaviour[order].astype(np.uint8),
+            value=value[order].astype(np.float32),
+            offsets=offsets,
+            by_time=np.argsort(sorted_time, kind="stable").astype(np.int64),
+            user_ids=user_ids,
+            text=None if text is None else StringColumn.of([text[row] for row in order]),
+            has_time=time is not None,
+        )
+
+    def __len__(self) -> int:
+        return len(self.item)
+
+    @property
+    def users(self) -> int:
+        """Number of users."""
+        return len(self.offsets) - 1
+
+    def rows(self, user: int) -> slice:
+        """The rows of one user."""
+        return slice(int(self.offsets[user]), int(self.offsets[user + 1]))
+
+    def of(self, user: int) -> UserEvents:
+        """One user's events, as views."""
+        rows = self.rows(user)
+        return UserEvents(self.item[rows], self.time[rows], self.behaviour[rows], self.value[rows])
+
+    def rows_before(self, time: int) -> NDArray[np.int64]:
+        """[users] absolute row at which each user's events from `time` on begin."""
+        earlier = np.concatenate(([0], np.cumsum(self.time < time)))
+        return self.offsets[:-1] + earlier[self.offsets[1:]] - earlier[self.offsets[:-1]]
+
+    def save(self, folder: Path) -> None:
+        """Writes the log into `folder` as plain arrays, for `open`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in _COLUMNS:
+            np.save(folder / f"{name}.npy", getattr(self, name))
+        self.user_ids.save(folder, "user_ids")
+        if self.text is not None:
+            self.text.save(folder, "text")
+        header = {"format": 1, "behaviours": BEHAVIOURS, "has_time": self.has_time, "has_text": self.text is not None}
+        (folder / "events.json").write_text(json.dumps(header))
+
+    @classmethod
+    def open(cls, folder: Path) -> "EventLog":
+        """Memory-maps a saved log. Raises `DataError` if it is not one or was written by another version."""
+        header_path = folder / "events.json"
+        if not header_path.is_file():
+            raise DataError(f"{folder}: no event log here (events.json is missing)")
+        header = json.loads(header_path.read_text())
+        if header.get("format") != 1 or tuple(header.get("behaviours", ())) != BEHAVIOURS:
+            raise DataError(f"{header_path}: written by another version; delete the folder and prepare the data again")
+        return cls(
+            **{name: open_array(folder / f"{name}.npy") for name in _COLUMNS},  # type: ignore[arg-type]
+            user_ids=StringColumn.open(folder, "user_ids"),
+            text=StringColumn.open(folder, "text") if header["has_text"] else None,
+            has_time=header["has_time"],
+        )

@@ -1,0 +1,1 @@
+"""Central top-N evaluation: metrics, slices, baselines."""

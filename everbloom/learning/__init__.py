@@ -1,0 +1,1 @@
+"""Local training: examples, candidates, objectives, one client's step."""

@@ -1,0 +1,129 @@
+"""The families of methods that an experiment chooses from: each one's contract, and the list of its implementations.
+
+To add a method: one file with a frozen class that implements the contract, one line here, one experiment file that uses it.
+"""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from everbloom.registry import Method, Registry
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+    import torch
+    from numpy.typing import NDArray
+
+    from everbloom.learning.candidates import Candidates
+
+Progress = Callable[[int, int], None]
+"""Called with (done, total) from long work; total is 0 while it is unknown."""
+
+
+class Source(Method):
+    """Where events and items come from."""
+
+    @abstractmethod
+    def locate(self, home: Path) -> list[Path]:
+        """The files this source reads, in a fixed order (their content addresses the prepared data set).
+
+        `home` is the folder that `everbloom data fetch` filled for this source. Raises `DataError` naming the download address and `--from` when
+        they are not there.
+        """
+
+    @abstractmethod
+    def events(self, files: list[Path]) -> "Iterator[pd.DataFrame]":
+        """Chunks of events, in file order, with the columns `user`, `item`, `time` (Unix seconds, int64), `behaviour` (a name), `value`, `text`.
+
+        `user` and `item` are the source's own ids (str or int). A source without timestamps omits `time` and yields each user's events in order.
+        `behaviour`, `value` and `text` may be absent (then: the source's default behaviour, 1.0, no text).
+        """
+
+    @abstractmethod
+    def items(self, files: list[Path]) -> "pd.DataFrame | None":
+        """One row an item: column `item` (the id), text fields as str, numeric fields as float. None: only ids are known."""
+
+
+class FeatureEncoder(Method):
+    """Turns item texts into frozen feature vectors."""
+
+    @abstractmethod
+    def encode(self, texts: list[str], progress: Progress) -> "NDArray[np.float32]":
+        """[items, features] float32, a pure function of the texts and of this configuration."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Identifies the encoder's result for given texts (name, options, content of the weights) in the feature cache."""
+
+
+class Objective(Method):
+    """The loss of one client's examples."""
+
+    @abstractmethod
+    def per_example(self, scores: "torch.Tensor", candidates: "Candidates") -> "torch.Tensor":
+        """[examples, positions, candidates] scores -> [examples] losses; each depends on its own example alone."""
+
+
+class ServerOptimizer(Method):
+    """Applies the cohort's mean update to the global parameters: two pure functions, as in FedOpt (Reddi et al., 2021, arXiv 2003.00295)."""
+
+    @abstractmethod
+    def init(self, parameters: "NDArray[np.float32]") -> "dict[str, NDArray[np.float32]]":
+        """The state before the first round; arrays only, so that a checkpoint holds it."""
+
+    @abstractmethod
+    def apply(
+        self,
+        state: "Mapping[str, NDArray[np.float32]]",
+        parameters: "NDArray[np.float32]",
+        mean_delta: "NDArray[np.float32]",
+    ) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]":
+        """(new parameters, new state); the arguments are not changed. [params] float32 each."""
+
+
+SOURCES: Registry[Source] = Registry(
+    "data source",
+    Source,  # type: ignore[type-abstract]
+    {
+        "movielens-small": "everbloom.data.sources.movielens_small:MovieLensSmall",
+        "ml-100k": "everbloom.data.sources.ml_100k:MovieLens100K",
+        "ml-1m": "everbloom.data.sources.ml_1m:MovieLens1M",
+        "online-retail": "everbloom.data.sources.online_retail:OnlineRetail",
+        "amazon-reviews": "everbloom.data.sources.amazon_reviews:AmazonReviews",
+        "table": "everbloom.data.sources.table:TableFiles",
+        "sequences": "everbloom.data.sources.sequences:Sequences",
+        "synthetic": "everbloom.data.sources.synthetic:Synthetic",
+    },
+)
+
+FEATURE_ENCODERS: Registry[FeatureEncoder] = Registry(
+    "feature encoder",
+    FeatureEncoder,  # type: ignore[type-abstract]
+    {
+        "lm": "everbloom.models.features.language_model:LanguageModelFeatures",
+        "tfidf": "everbloom.models.features.tfidf:TfidfFeatures",
+    },
+)
+
+OBJECTIVES: Registry[Objective] = Registry(
+    "objective",
+    Objective,  # type: ignore[type-abstract]
+    {
+        "sampled-softmax": "everbloom.learning.objectives.sampled_softmax:SampledSoftmax",
+        "bce": "everbloom.learning.objectives.bce:BinaryCrossEntropy",
+        "gbce": "everbloom.learning.objectives.gbce:GeneralisedBinaryCrossEntropy",
+    },
+)
+
+SERVER_OPTIMIZERS: Registry[ServerOptimizer] = Registry(
+    "server optimizer",
+    ServerOptimizer,  # type: ignore[type-abstract]
+    {
+        "fedavg": "everbloom.aggregation.fedavg:FedAvg",
+        "fedavgm": "everbloom.aggregation.fedavgm:FedAvgM",
+        "fedadam": "everbloom.aggregation.fedadam:FedAdam",
+        "fedyogi": "everbloom.aggregation.fedyogi:FedYogi",
+    },
+)

@@ -1,0 +1,1 @@
+"""The recommender: item encoder, user encoder, score, and the layout of its shared parameters."""

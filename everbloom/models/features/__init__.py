@@ -1,0 +1,1 @@
+"""Feature encoders, one file each, and the feature cache."""

@@ -1,0 +1,1 @@
+"""The privacy plan: the only place that adds noise or computes an epsilon."""

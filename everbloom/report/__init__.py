@@ -1,0 +1,1 @@
+"""Run records turned into tables and pictures."""
