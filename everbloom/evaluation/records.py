@@ -1,0 +1,42 @@
+"""Metric records: the lines of `metrics.jsonl`, an interface that tools rely on."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from everbloom.data.timeline import Split
+
+Protocol = Literal["full", "sampled-99"]
+Record = dict[str, str | int | float]
+
+_DECIMALS = 6  # the last bits of a mean differ between machines and numpy versions; the file must not
+
+
+def metric_record(
+    *,
+    period: int,
+    round: int,
+    split: Split,
+    protocol: Protocol,
+    slice: str,
+    model: str,
+    users: int,
+    values: Mapping[str, float],
+) -> Record:
+    """One flat record: the keys in this function's order, then `values` in their own, rounded to 6 decimals.
+
+    `users` is the number of cases.
+    """
+    record: Record = {
+        "period": period,
+        "round": round,
+        "split": split,
+        "protocol": protocol,
+        "slice": slice,
+        "model": model,
+        "users": users,
+    }
+    return record | {key: _rounded(value) for key, value in values.items()}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), _DECIMALS) + 0.0  # + 0.0 turns the -0.0 that rounding may leave into 0.0
