@@ -23,7 +23,7 @@ def recommended_counts(items: NDArray[np.int32], available: NDArray[np.bool_]) -
 
 
 def coverage(items: NDArray[np.int32], available: NDArray[np.bool_]) -> float:
-    """Share of the available items that are in at least one list (Ge, Delgado & Jannach, "Beyond accuracy", RecSys 2010)."""
+    """Share of the available items that are in any list (Ge, Delgado & Jannach, "Beyond accuracy", RecSys 2010)."""
     counts = recommended_counts(items, available)
     return float(np.count_nonzero(counts) / len(counts))
 

@@ -65,7 +65,7 @@ class Evaluator:
     def measure(
         self, scorer: Scorer, *, model: str, period: int, round: int, split: Split, subset: bool = False
     ) -> list[Record]:
-        """The records of one model: full ranking by slice ("all" first), then sampled-99 if there are stored candidates.
+        """The records of one model: full ranking by slice ("all" first), then sampled-99 if candidates are stored.
 
         `model` and `round` only label the records. `subset` limits validation to `config.max_users` cases. Raises
         `DataError` if the timeline has no such cases, `FloatingPointError` if scores are NaN.

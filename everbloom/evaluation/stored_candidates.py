@@ -48,9 +48,7 @@ def candidates_of(stored: StoredCandidates, cases: Cases, split: Split, timeline
     row = row[cases.user]
     if (row < 0).any():
         user = timeline.log.user_ids[int(cases.user[np.argmax(row < 0)])]
-        raise DataError(
-            f"evaluation.candidates: nothing is stored for user {user!r}; the file belongs to another version of the data"
-        )
+        raise DataError(f"evaluation.candidates: nothing is stored for user {user!r}; the file belongs to other data")
     target = (stored.validation_item if split == "validation" else stored.test_item)[row].astype(np.int64)
     if (target != cases.targets).any():
         raise DataError(_mismatch(cases, target, split, timeline))
@@ -65,6 +63,6 @@ def _mismatch(cases: Cases, target: NDArray[np.int64], split: Split, timeline: T
     ids = timeline.catalog.item_ids
     here, stored = ids[int(cases.targets[first])], ids[int(target[first])]
     return (
-        f"evaluation.candidates: {len(other)} of {len(target)} users have another {split} item in the log than in the file "
-        f"(user {user!r}: {here!r}, stored {stored!r}); check data.tie_order and data.cleaning"
+        f"evaluation.candidates: for {len(other)} of {len(target)} users the stored {split} item is not the log's "
+        f"(user {user!r}: stored {stored!r}, log {here!r}); check data.tie_order and data.cleaning"
     )

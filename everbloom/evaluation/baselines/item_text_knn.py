@@ -1,4 +1,4 @@
-"""Items whose features (of their text) resemble what the user took lately; needs nobody else's data, knows new items."""
+"""Items whose features (of their text) resemble what the user took lately; no other user's data is needed."""
 
 from dataclasses import dataclass
 

@@ -47,7 +47,7 @@ class Markov:
         )
 
     def score(self, cases: Cases, positions: NDArray[np.int64]) -> torch.Tensor:
-        """[len(positions), items] float32; popularity alone if the history is empty or ends in an event without an item."""
+        """[len(positions), items] float32; popularity alone for a history that is empty or ends without an item."""
         scores = np.tile(self.popularity, (len(positions), 1))
         owner, last = history_items(cases, self.log, positions, recent=1)
         which, place = flat_ranges(self.offsets[last], self.offsets[last + 1])
