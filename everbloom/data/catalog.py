@@ -15,7 +15,8 @@ from everbloom.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """Items by dense index: `item_ids` [items], text `fields`, numeric fields in `numbers` (standardised, nan where unknown), `first_seen` [items].
+    """Items by dense index: `item_ids` [items], text `fields`, numeric fields in `numbers` (standardised, nan where
+    unknown), `first_seen` [items].
 
     `first_seen` is the time of an item's first event in the log it came with.
     """
@@ -31,13 +32,16 @@ class Catalog:
     def texts(self, template: str) -> list[str]:
         """[items] texts by a template such as `"{title}. {genres}"`.
 
-        Where a field is empty, the punctuation and space that would have joined it go too. Raises `DataError` on an unknown field.
+        Where a field is empty, the punctuation and space that would have joined it go too. Raises `DataError` on an
+        unknown field.
         """
         names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
         known = {"id": self.item_ids, **self.fields}
         for name in names:
             if name not in known:
-                raise DataError(f"data.text: {template!r} names the field {name!r}; this catalogue has: {', '.join(known)}")
+                raise DataError(
+                    f"data.text: {template!r} names the field {name!r}; this catalogue has: {', '.join(known)}"
+                )
         columns = [list(known[name]) for name in names]
         return [_tidy(template.format(**dict(zip(names, row, strict=True)))) for row in zip(*columns, strict=True)]
 
@@ -63,8 +67,8 @@ class Catalog:
         return cls(
             item_ids=StringColumn.open(folder, "item_ids"),
             fields={name: StringColumn.open(folder, f"field.{name}") for name in header["fields"]},
-            numbers={name: open_array(folder / f"number.{name}.npy") for name in header["numbers"]},  # type: ignore[misc]
-            first_seen=open_array(folder / "first_seen.npy"),  # type: ignore[arg-type]
+            numbers={name: open_array(folder / f"number.{name}.npy") for name in header["numbers"]},
+            first_seen=open_array(folder / "first_seen.npy"),
         )
 
 

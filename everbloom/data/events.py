@@ -1,4 +1,6 @@
-"""The event log: who did what with which item, and when. Columns sorted by user and time, so that a user's history is one contiguous view."""
+"""The event log: who did what with which item, and when. Columns sorted by user and time, so that a user's history is
+one contiguous view.
+"""
 
 import json
 from dataclasses import dataclass
@@ -37,9 +39,9 @@ class UserEvents:
 class EventLog:
     """Every user's events.
 
-    Rows are sorted by (user, time, tie order); `offsets[u]:offsets[u + 1]` are user u's rows; `by_time` lists all rows by global time.
-    Users and items are dense indices; `user_ids` holds the source's ids. `item` may be `NO_ITEM`. Without timestamps (`has_time` false) `time` is
-    the event's position in its user's sequence.
+    Rows are sorted by (user, time, tie order); `offsets[u]:offsets[u + 1]` are user u's rows; `by_time` lists all rows
+    by global time. Users and items are dense indices; `user_ids` holds the source's ids. `item` may be `NO_ITEM`.
+    Without timestamps (`has_time` false) `time` is the event's position in its user's sequence.
     """
 
     user: NDArray[np.int32]
@@ -131,7 +133,7 @@ class EventLog:
         if header.get("format") != 1 or tuple(header.get("behaviours", ())) != BEHAVIOURS:
             raise DataError(f"{header_path}: written by another version; delete the folder and prepare the data again")
         return cls(
-            **{name: open_array(folder / f"{name}.npy") for name in _COLUMNS},  # type: ignore[arg-type]
+            **{name: open_array(folder / f"{name}.npy") for name in _COLUMNS},
             user_ids=StringColumn.open(folder, "user_ids"),
             text=StringColumn.open(folder, "text") if header["has_text"] else None,
             has_time=header["has_time"],

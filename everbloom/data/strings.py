@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,7 @@ class StringColumn:
     def __iter__(self) -> Iterator[str]:
         whole = self.blob.tobytes()
         bounds = self.offsets.tolist()
-        for start, end in zip(bounds, bounds[1:], strict=False):
+        for start, end in pairwise(bounds):
             yield whole[start:end].decode()
 
     def save(self, folder: Path, name: str) -> None:
@@ -49,7 +51,7 @@ class StringColumn:
         return cls(open_array(folder / f"{name}.utf8.npy"), open_array(folder / f"{name}.offsets.npy"))
 
 
-def open_array(path: Path) -> NDArray[np.generic]:
+def open_array(path: Path) -> NDArray[Any]:
     """A saved array, memory-mapped read-only (an empty one cannot be mapped and is read)."""
     try:
         return np.load(path, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
