@@ -34,16 +34,21 @@ class CleaningConfig(Table):
     """Keep the first of identical (user, item, time, behaviour) rows."""
 
 
-class DataConfig(Table):
+class LabelConfig(Table):
+    """Which events are learning targets."""
+
+    positives: dict[BehaviourName, PositiveFloat] | None = None
+    """Behaviours that are targets and their weights in the loss; default: every behaviour in the log, weight 1."""
+    min_value: float | None = None
+    """An event of behaviour `rate` is a target only from this value on."""
+
+
+class DataConfig(LabelConfig):
     """Which events and items, and what of them counts."""
 
     source: Annotated[SerializeAsAny[Source], BeforeValidator(SOURCES.parse)]
     text: str = "{title}"
     """Template of an item's text; `{field}` is a field of the catalogue. An empty field takes its separator with it."""
-    positives: dict[BehaviourName, PositiveFloat] | None = None
-    """Behaviours that are learning targets and their weights in the loss; default: every behaviour in the log, weight 1."""
-    min_value: float | None = None
-    """An event of behaviour `rate` is a positive only from this value on."""
     tie_order: Literal["file", "reverse-file"] = "file"
     """Order of one user's events with equal time: as in the file, or reversed (the published leave-one-out protocol ranks the earlier row later)."""
     cleaning: CleaningConfig = CleaningConfig()
@@ -82,7 +87,11 @@ class UserModelConfig(Table):
     heads: PositiveInt = 2
     history: Annotated[int, Field(ge=1, le=2048)] = 50
     """The most recent events that are read."""
+    feedforward: PositiveInt = 4
+    """Width of a block's hidden layer, in multiples of dim."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    behaviours: bool = False
+    """Read what the user did with an item (view, purchase, ...) beside the item."""
 
 
 class ModelConfig(Table):
@@ -112,9 +121,8 @@ class LearningConfig(Table):
         default_factory=lambda: OBJECTIVES.parse({"name": "sampled-softmax"})
     )
     examples: Literal["windows", "next-item"] = "windows"
-    """`windows`: disjoint pieces of the history, one example each. `next-item`: one example per positive, with `context` events before it."""
-    context: PositiveInt = 10
-    """next-item: how many events before the target an example holds."""
+    """`windows`: pieces of the history of `model.user.history` events, one example each. `next-item`: one example per positive, with the
+    `model.user.history - 1` events before it; many more examples, but an event lies in as many as `model.user.history` of them."""
     max_examples: PositiveInt | None = None
     """A client trains on at most this many of its examples a round, drawn anew each round (without privacy only: it would change sensitivity)."""
     negatives: PositiveInt = 256
@@ -204,7 +212,8 @@ class CentralConfig(Table):
     """`everbloom central`: the same model on pooled data, the upper bound."""
 
     epochs: PositiveInt = 100
-    batch_users: PositiveInt = 64
+    batch: PositiveInt = 64
+    """Examples per step."""
     learning_rate: PositiveFloat = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     patience: PositiveInt = 10
@@ -215,7 +224,5 @@ class RuntimeConfig(Table):
     """Where clients run; never changes a result beyond floating-point tolerance."""
 
     name: Literal["in-process", "flower"] = "in-process"
-    workers: PositiveInt = 1
-    """in-process: processes that clients are spread over."""
-    threads: PositiveInt | None = None
-    """Torch threads of one process; default: cores / workers."""
+    workers: PositiveInt | Literal["cores"] = 1
+    """in-process: processes that clients are spread over; 1 trains them in this one."""

@@ -1,0 +1,49 @@
+"""Where a device's randomness comes from: the operating system on a real device, the experiment's seed in a simulation."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from everbloom.learning.local import Draws
+from everbloom.seeding import derive, torch_generator
+
+
+class Randomness(Protocol):
+    """Gives the draws of one round."""
+
+    def draws(self, period: int, round: int) -> Draws:
+        """Dropout seed, sampling and noise generators."""
+        ...
+
+
+@dataclass(frozen=True)
+class SeededRandomness:
+    """Reproducible, for simulation and tests only: whoever knows the seed can subtract the noise."""
+
+    seed: int
+    client: int
+
+    def draws(self, period: int, round: int) -> Draws:
+        """Derived from (seed, purpose, period, round, client)."""
+        place = {"period": period, "round": round, "client": self.client}
+        return Draws(
+            dropout=derive(self.seed, "dropout", **place),
+            sampling=torch_generator(self.seed, "sampling", **place),
+            noise=torch_generator(self.seed, "noise", **place),
+        )
+
+
+class SystemRandomness:
+    """Seeds from the operating system, which no server knows. The generator behind them is torch's Mersenne Twister, not a cryptographic one."""
+
+    def draws(self, period: int, round: int) -> Draws:
+        """Fresh at every call: a repeated round gets fresh noise."""
+        return Draws(dropout=secrets.randbits(63), sampling=_system_generator(), noise=_system_generator())
+
+
+def _system_generator() -> torch.Generator:
+    generator = torch.Generator()
+    generator.manual_seed(secrets.randbits(63))
+    return generator

@@ -1,0 +1,57 @@
+"""The candidates of a position: the example's own items and sampled negatives; and how often each stands for the catalogue."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from everbloom.learning.examples import Examples
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Goes with scores [examples, positions, positions + k].
+
+    `target` [examples, positions] int64: column of the item at that position; `weight` [examples, positions]; `masked` [examples, 1, positions + k] bool:
+    columns that are no candidates (padding, repeats, negatives that are the example's own items); `own` [examples] distinct own items;
+    `items`: size of the catalogue; `negatives` [examples]: usable negatives.
+    """
+
+    target: torch.Tensor
+    weight: torch.Tensor
+    masked: torch.Tensor
+    own: torch.Tensor
+    items: int
+    negatives: torch.Tensor
+
+    @property
+    def positions(self) -> int:
+        """Number of own columns."""
+        return self.target.shape[1]
+
+
+def build_candidates(examples: Examples, negatives: torch.Tensor, items: int) -> Candidates:
+    """`negatives` [k] int64.
+
+    Which columns are masked depends on the example's own items and the public negatives alone, so examples stay independent.
+    """
+    positions = examples.items.shape[1]
+    real = examples.real
+    same = examples.items.unsqueeze(2) == examples.items.unsqueeze(1)
+    same &= real.unsqueeze(1)
+    first = same.to(torch.int8).argmax(dim=2)
+    repeat = (first != torch.arange(positions)) | ~real
+    hit = ((examples.items.unsqueeze(2) == negatives) & real.unsqueeze(2)).any(dim=1)
+    return Candidates(
+        target=first,
+        weight=examples.weight,
+        masked=torch.cat([repeat, hit], dim=1).unsqueeze(1),
+        own=(~repeat).sum(dim=1),
+        items=items,
+        negatives=(~hit).sum(dim=1),
+    )
+
+
+def draw_negatives(items: int, k: int, rng: np.random.Generator) -> torch.Tensor:
+    """[k] int64, uniform over the catalogue with replacement; independent of any data, hence public."""
+    return torch.from_numpy(rng.integers(items, size=k))

@@ -1,0 +1,79 @@
+"""One client's local training: the same function on a device, in a simulation and in a test."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from everbloom.config import LearningConfig
+from everbloom.errors import InputError
+from everbloom.learning.candidates import build_candidates
+from everbloom.learning.examples import Examples
+from everbloom.models.layout import ParameterLayout
+from everbloom.models.recommender import Recommender
+from everbloom.privacy.opacus_step import OpacusStep
+from everbloom.privacy.plan import PrivacyPlan
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where a client's randomness of one round comes from; on a real device `noise` is seeded by the operating system."""
+
+    dropout: int
+    """Seed of the dropout masks."""
+    sampling: torch.Generator
+    noise: torch.Generator
+
+
+class LocalTrainer:
+    """A model that trains for one client after another; `update` is a pure function of its arguments."""
+
+    def __init__(self, model: Recommender, layout: ParameterLayout, learning: LearningConfig, plan: PrivacyPlan | None) -> None:
+        self.model = model
+        self.layout = layout
+        self.learning = learning
+        self.vector = layout.bind(model)
+        self.gradient = torch.zeros_like(self.vector)
+        self.private = OpacusStep(plan, model, learning.learning_rate) if plan is not None else None
+        self._named = dict(model.named_parameters())
+
+    def update(self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor, draws: Draws) -> NDArray[np.float32]:
+        """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [k] int64.
+
+        Raises `InputError` if it is not finite: a device must not release a number whose sensitivity is unknown.
+        """
+        start = torch.from_numpy(parameters)
+        self.vector.copy_(start)
+        self.model.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(draws.dropout)
+            if self.private is not None:
+                self.private.run(
+                    lambda batch: self._losses(examples.take(batch), negatives, start), len(examples), draws.sampling, draws.noise
+                )
+            elif len(examples):
+                self._plain(examples, negatives, start)
+        delta: NDArray[np.float32] = (self.vector - start).numpy()
+        if not np.isfinite(delta).all():
+            raise InputError("local training diverged: the update is not finite; lower learning.learning_rate")
+        return delta
+
+    def _plain(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor) -> None:
+        """Full-batch gradient steps on the mean loss of the examples, written into one flat gradient."""
+        for slot in self.layout.slots:
+            if slot.group == "shared":
+                self._named[slot.name].grad = self.gradient[slot.start : slot.end].view(slot.shape)
+        for _ in range(self.learning.local_steps):
+            self.gradient.zero_()
+            self._losses(examples, negatives, start).mean().backward()
+            self.gradient.add_(self.vector - start, alpha=self.learning.proximal_mu)
+            self.vector.add_(self.gradient, alpha=-self.learning.learning_rate)
+
+    def _losses(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
+        """[examples] losses. Under privacy each example sees its own copy of the negatives, so that per-example gradients are separate."""
+        shared = negatives.unsqueeze(0)
+        if self.private is not None:
+            shared = shared.expand(len(examples), -1)
+        scores = self.model(examples.items, examples.behaviour, shared)
+        return self.learning.objective.per_example(scores, build_candidates(examples, negatives, self.model.item.items))

@@ -1,0 +1,42 @@
+"""Item features without a language model: TF-IDF of the texts, reduced by a truncated SVD (latent semantic analysis)."""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import PositiveInt
+
+from everbloom.errors import DataError
+from everbloom.methods import FeatureEncoder, Progress
+
+
+class TfidfFeatures(FeatureEncoder):
+    """Deerwester et al., 1990, over word unigrams; rows scaled to unit length."""
+
+    name: Literal["tfidf"]
+    dims: PositiveInt = 64
+    max_words: PositiveInt = 20_000
+
+    def encode(self, texts: list[str], progress: Progress) -> NDArray[np.float32]:
+        """[items, min(dims, words - 1, items - 1)] float32."""
+        from sklearn.decomposition import TruncatedSVD
+        from sklearn.feature_extraction.text import TfidfVectorizer
+        from sklearn.preprocessing import normalize
+
+        try:
+            # Words of one character carry meaning in Chinese and Japanese.
+            words = TfidfVectorizer(max_features=self.max_words, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+        except ValueError:
+            raise DataError("model.items.features: the item texts hold no words; check data.text and the item table") from None
+        dims = min(self.dims, words.shape[1] - 1, words.shape[0] - 1)
+        if dims < 1:
+            raise DataError("model.items.features: too few distinct words or items for TF-IDF; use an embedding instead")
+        reduced = TruncatedSVD(dims, random_state=0).fit_transform(words)
+        progress(len(texts), len(texts))
+        return np.ascontiguousarray(normalize(reduced), dtype=np.float32)
+
+    def fingerprint(self) -> str:
+        """The options and the version of the library that computes it."""
+        import sklearn
+
+        return f"tfidf/{self.dims}/{self.max_words}/sklearn-{sklearn.__version__}"

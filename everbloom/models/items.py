@@ -1,0 +1,56 @@
+"""Item vectors: an adapter over the frozen features of an item's text, plus a collaborative embedding; and a popularity bias."""
+
+import torch
+from torch import nn
+
+from everbloom.config import ItemModelConfig
+
+
+class ItemEncoder(nn.Module):
+    """item index -> vector [dim] and bias.
+
+    Every parameter is read through a module call on an input with a leading example dimension, so that per-example gradients see all of its uses.
+    """
+
+    features: torch.Tensor | None
+
+    def __init__(self, items: int, dim: int, features: torch.Tensor | None, config: ItemModelConfig) -> None:
+        """`features` [items, width] float32, or None."""
+        super().__init__()
+        self.items = items
+        # Not persistent and no parameter: features are public, derived from the catalogue, and never travel.
+        self.register_buffer("features", features, persistent=False)
+        self.adapter = None if features is None else nn.Linear(features.shape[1], dim, bias=False)
+        self.embedding = nn.Embedding(items, dim) if config.embedding else None
+        self.item_bias = nn.Embedding(items, 1) if config.bias == "item" else None
+        self.feature_bias = nn.Linear(features.shape[1], 1, bias=False) if features is not None and config.bias == "features" else None
+        self._reset()
+
+    def forward(self, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """[...] int64 -> vectors [..., dim], biases [...]."""
+        bias = torch.zeros(item.shape, device=item.device)
+        vector = torch.zeros((), device=item.device)
+        if self.features is not None and self.adapter is not None:
+            features = self.features[item]
+            vector = vector + self.adapter(features)
+            if self.feature_bias is not None:
+                bias = bias + self.feature_bias(features).squeeze(-1)
+        if self.embedding is not None:
+            vector = vector + self.embedding(item)
+        if self.item_bias is not None:
+            bias = bias + self.item_bias(item).squeeze(-1)
+        return vector, bias
+
+    def catalogue(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Vectors [items, dim] and biases [items] of every item."""
+        return self(torch.arange(self.items))
+
+    def _reset(self) -> None:
+        # Orthogonal: distances between item texts survive the adapter, so training starts from text similarity and not from noise.
+        if self.adapter is not None:
+            nn.init.orthogonal_(self.adapter.weight)
+        if self.embedding is not None:
+            nn.init.normal_(self.embedding.weight, std=0.02 if self.adapter is not None else self.embedding.embedding_dim**-0.5)
+        for bias in (self.item_bias, self.feature_bias):
+            if bias is not None:
+                nn.init.zeros_(bias.weight)

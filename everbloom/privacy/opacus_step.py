@@ -1,0 +1,78 @@
+"""The plan's mechanism on a device: Opacus computes, clips and noises per-example gradients; the plan fixes what Opacus would derive from the data."""
+
+import warnings
+from collections.abc import Callable
+
+import torch
+from opacus import PrivacyEngine
+from opacus.optimizers import DPOptimizer
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from everbloom.privacy.plan import PrivacyPlan
+
+PerExampleLoss = Callable[[torch.Tensor], torch.Tensor]
+"""Indices of examples [batch] -> their losses [batch]; the loss of an example depends on that example alone."""
+
+_PHYSICAL_BATCH_BYTES = 64 * 2**20
+"""Per-example gradients held at once; a larger logical batch is accumulated in pieces, which changes nothing."""
+
+
+class OpacusStep:
+    """DP-SGD steps on one model, reusable for one client after another.
+
+    Formal guarantee: each step releases sum(clip(g_i, C)) + N(0, (sC)^2 I) over its sampled examples, divided by the public denominator; sensitivity C
+    under adding or removing one example.
+    """
+
+    def __init__(self, plan: PrivacyPlan, model: nn.Module, learning_rate: float) -> None:
+        self.plan = plan
+        self.model = model
+        # Opacus wants a loader to derive its rates from; ours come from the plan, so this one only satisfies the call.
+        unused = DataLoader(TensorDataset(torch.zeros(1)), batch_size=1)
+        optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=learning_rate)
+        self.module, self.optimizer, _ = PrivacyEngine().make_private(
+            module=model,
+            optimizer=optimizer,
+            data_loader=unused,
+            noise_multiplier=plan.noise_multiplier,
+            max_grad_norm=plan.clip_norm,
+            poisson_sampling=False,
+            loss_reduction="sum",
+        )
+        assert isinstance(self.optimizer, DPOptimizer)  # noqa: S101 - narrows the type
+        # Gradients of a sum, as the module was told; but the noisy sum is divided by the plan's constant, never by a number of examples.
+        self.optimizer.loss_reduction = "mean"
+        self.optimizer.expected_batch_size = plan.denominator
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        self.physical_batch = max(1, _PHYSICAL_BATCH_BYTES // (4 * parameters))
+
+    def run(self, loss: PerExampleLoss, examples: int, sampling: torch.Generator, noise: torch.Generator) -> None:
+        """One round's steps, in place on the model. Empty batches step too: noise alone is what they must release."""
+        self.optimizer.generator = noise
+        for _ in range(self.plan.steps_per_round):
+            self._accumulate(loss, self._sample(examples, sampling))
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+
+    def _sample(self, examples: int, sampling: torch.Generator) -> torch.Tensor:
+        if self.plan.sample_rate == 1:
+            return torch.arange(examples)
+        return torch.nonzero(torch.rand(examples, generator=sampling) < self.plan.sample_rate).squeeze(1)
+
+    def _accumulate(self, loss: PerExampleLoss, batch: torch.Tensor) -> None:
+        """Leaves the batch's per-example gradients in the optimizer; all but the last piece are clipped and summed already."""
+        if len(batch) == 0:
+            for parameter in self.optimizer.params:
+                parameter.grad_sample = torch.zeros((0, *parameter.shape))
+            return
+        pieces = batch.split(self.physical_batch)
+        for place, piece in enumerate(pieces):
+            with warnings.catch_warnings():
+                # Opacus registers full backward hooks; integer inputs have no gradient, which torch remarks on.
+                warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients are computed")
+                loss(piece).sum().backward()
+            if place < len(pieces) - 1:
+                self.optimizer.signal_skip_step(do_skip=True)
+                self.optimizer.step()
+                self.optimizer.zero_grad()

@@ -1,0 +1,73 @@
+"""An experiment made concrete on its data: what server, simulated devices and central training all start from."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everbloom.data.home import feature_cache
+from everbloom.data.prepare import Dataset, prepare
+from everbloom.data.timeline import Timeline
+from everbloom.experiment import Experiment
+from everbloom.methods import Progress
+from everbloom.models.features.catalogue import catalogue_features
+from everbloom.models.layout import ParameterLayout
+from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.privacy.plan import PrivacyPlan, build_plan
+from everbloom.wire import Terms
+
+
+@dataclass(frozen=True)
+class Study:
+    """`features` [items, width] or None. Everything here is a function of the experiment and the data set."""
+
+    experiment: Experiment
+    dataset: Dataset
+    timeline: Timeline
+    features: NDArray[np.float32] | None
+    plan: PrivacyPlan | None
+
+    @property
+    def clients(self) -> int:
+        """The population: one client per user."""
+        return self.dataset.events.users
+
+    @cached_property
+    def layout(self) -> ParameterLayout:
+        """The parameters' layout."""
+        return ParameterLayout.of(self.new_model())
+
+    @cached_property
+    def terms(self) -> Terms:
+        """What devices are told."""
+        experiment = self.experiment
+        return Terms(
+            seed=experiment.seed,
+            labels={"positives": experiment.data.positives, "min_value": experiment.data.min_value},  # type: ignore[arg-type]
+            text=experiment.data.text,
+            model=experiment.model,
+            learning=experiment.learning,
+            privacy=experiment.privacy,
+            rounds=self.rounds,
+        )
+
+    @property
+    def rounds(self) -> int:
+        """Rounds of the whole run, all periods together."""
+        return self.experiment.federation.rounds * self.timeline.periods
+
+    def new_model(self) -> Recommender:
+        """A model with the experiment's initial parameters."""
+        return build_recommender(len(self.dataset.catalog), self.features, self.experiment.model, self.experiment.seed)
+
+
+def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
+    """Prepares the data and the features (both cached). Raises `InputError` if experiment and data do not fit."""
+    dataset = prepare(experiment.data, preparing)
+    timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
+    rounds = experiment.federation.rounds * timeline.periods
+    plan = build_plan(experiment.privacy, experiment.learning, experiment.model, rounds)
+    texts = dataset.catalog.texts(experiment.data.text)
+    features = catalogue_features(texts, experiment.model.items, feature_cache(), encoding)
+    return Study(experiment, dataset, timeline, features, plan)

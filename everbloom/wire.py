@@ -1,0 +1,111 @@
+"""What travels between server and device: a task one way, an update the other. Both sides import this, so that they cannot drift apart."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from flwr.app import ArrayRecord, ConfigRecord, RecordDict
+from flwr.common import Array
+from numpy.typing import NDArray
+
+from everbloom.config import LabelConfig, LearningConfig, ModelConfig, PrivacyConfig
+from everbloom.data.timeline import TrainingWindow
+from everbloom.errors import SchemaError
+from everbloom.registry import Table
+
+TRAIN = "train"
+HELLO = "query.hello"
+
+
+class Terms(Table):
+    """All that a device needs to know of an experiment, and may check against its owner's policy."""
+
+    seed: int
+    labels: LabelConfig
+    text: str
+    model: ModelConfig
+    learning: LearningConfig
+    privacy: PrivacyConfig
+    rounds: int
+    """Rounds of the whole run, all periods together."""
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """One round's request to a device. `parameters` [params] float32."""
+
+    parameters: NDArray[np.float32]
+    schema: str
+    terms: Terms
+    period: int
+    round: int
+    window: TrainingWindow
+
+    def pack(self) -> RecordDict:
+        """As a message's content."""
+        window = [self.window.start, self.window.end, self.window.held_out]
+        return RecordDict(
+            {
+                "parameters": ArrayRecord({"flat": Array(self.parameters)}),
+                "task": ConfigRecord(
+                    {
+                        "schema": self.schema,
+                        "terms": self.terms.model_dump_json(exclude_none=True),
+                        "period": self.period,
+                        "round": self.round,
+                        "window": window,
+                    }
+                ),
+            }
+        )
+
+    @classmethod
+    def unpack(cls, content: RecordDict) -> "Task":
+        """The inverse of `pack`. Raises `SchemaError` on anything else."""
+        try:
+            record = content.config_records["task"]
+            flat = content.array_records["parameters"]["flat"].numpy()
+            start, end, held_out = record["window"]  # type: ignore[misc]
+            return cls(
+                parameters=flat,
+                schema=str(record["schema"]),
+                terms=_terms(str(record["terms"])),
+                period=int(record["period"]),  # type: ignore[arg-type]
+                round=int(record["round"]),  # type: ignore[arg-type]
+                window=TrainingWindow(int(start), int(end), int(held_out)),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None
+
+
+@dataclass(frozen=True, eq=False)
+class Update:
+    """The sum of `clients` deltas [params]; the server only ever adds updates."""
+
+    delta: NDArray[np.float32]
+    clients: int
+    schema: str
+
+    def pack(self) -> RecordDict:
+        """As a message's content: nothing but the update leaves a device (no loss, no number of examples)."""
+        return RecordDict(
+            {
+                "update": ArrayRecord({"delta": Array(self.delta)}),
+                "meta": ConfigRecord({"clients": self.clients, "schema": self.schema}),
+            }
+        )
+
+    @classmethod
+    def unpack(cls, content: RecordDict) -> "Update":
+        """The inverse of `pack`. Raises `SchemaError` on anything else."""
+        try:
+            meta = content.config_records["meta"]
+            delta = content.array_records["update"]["delta"].numpy()
+            return cls(delta=delta, clients=int(meta["clients"]), schema=str(meta["schema"]))  # type: ignore[arg-type]
+        except (KeyError, TypeError, ValueError) as error:
+            raise SchemaError(f"reply is no update of this version of everbloom: {error!r}") from None
+
+
+@lru_cache(maxsize=8)
+def _terms(text: str) -> Terms:
+    return Terms.model_validate_json(text)

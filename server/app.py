@@ -1,0 +1,58 @@
+"""The Flower ServerApp, for `flwr run`: reads the experiment that the run configuration names and federates it over the grid it is given."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from flwr.app import Context
+from flwr.serverapp import Grid, ServerApp
+
+from everbloom.errors import ConfigError
+from everbloom.experiment import load_experiment
+from everbloom.study import open_study
+
+from server.federation import Federation, initial_state
+from server.roster import call_roll
+from server.run_directory import RunDirectory
+from server.summary import write_summary
+
+app = ServerApp()
+_log = logging.getLogger("flwr")
+
+
+class LogObserver:
+    """Lines in Flower's log."""
+
+    def round_done(self, record: Mapping[str, Any], reasons: Sequence[str]) -> None:
+        """One line a round, one a failure."""
+        _log.info("round %s", dict(record))
+        for reason in reasons:
+            _log.warning("a client failed: %s", reason)
+
+    def measured(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """The whole population's line."""
+        _log.info("measured %s", dict(records[0]))
+
+
+@app.main()
+def main(grid: Grid, context: Context) -> None:
+    """run-config: `experiment` (a file), `run-dir` (empty: runs/NAME), `nodes` (devices to wait for), `node-timeout` (seconds)."""
+    config = context.run_config
+    experiment = load_experiment(Path(str(config["experiment"])))
+    nodes, timeout = config["nodes"], config["node-timeout"]
+    if not isinstance(nodes, int) or not isinstance(timeout, (int, float)):
+        raise ConfigError(f"run-config: nodes and node-timeout must be numbers (given: {nodes!r}, {timeout!r})")
+    study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
+    run = RunDirectory.create(Path(str(config["run-dir"]) or f"runs/{experiment.name}"), experiment)
+    roster = call_roll(grid, nodes, float(timeout))
+    state = Federation(study, run, grid, roster, LogObserver(), initial_state(study)).run()
+    write_summary(run, study, state)
+
+
+def _progress(what: str) -> Any:
+    def report(done: int, total: int) -> None:
+        if done == total:
+            _log.info("%s: done (%s)", what, total)
+
+    return report

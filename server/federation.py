@@ -1,0 +1,186 @@
+"""A federation's course: test-then-train over periods, rounds within each, central evaluation, checkpoints.
+
+Every decision depends on the experiment, the state and derived randomness alone, so a resumed run equals an uninterrupted one.
+"""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord
+from flwr.serverapp import Grid
+
+from everbloom.data.candidates import load_candidates
+from everbloom.data.timeline import Split
+from everbloom.evaluation.baselines.popularity import Popularity
+from everbloom.evaluation.evaluator import Evaluator
+from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.evaluation.training_events import trained_period
+from everbloom.errors import InputError
+from everbloom.privacy.ledger import Ledger
+from everbloom.study import Study
+
+from server.checkpoint import save_checkpoint
+from server.observer import Observer
+from server.run_directory import RunDirectory
+from server.sampling import sample_cohort
+from server.state import Best, FederationState
+from server.strategy import FlatStrategy
+
+MODEL = "federated"
+
+
+def evaluator_of(study: Study) -> Evaluator:
+    """The evaluator of an experiment, with its stored candidates if it names any."""
+    evaluation = study.experiment.evaluation
+    stored = None
+    if evaluation.candidates is not None:
+        stored = load_candidates(study.dataset, study.experiment.data, evaluation.candidates)
+    return Evaluator(study.timeline, evaluation, candidates=stored, seed=study.experiment.seed)
+
+
+def initial_state(study: Study) -> FederationState:
+    """Before the first round."""
+    parameters = study.layout.flat(study.new_model())
+    optimizer = study.experiment.federation.optimizer
+    return FederationState(parameters, optimizer.init(parameters), np.zeros(study.clients, dtype=np.int32))
+
+
+class Federation:
+    """One run on one grid. `roster` maps client numbers to node ids."""
+
+    def __init__(
+        self, study: Study, run: RunDirectory, grid: Grid, roster: Mapping[int, int], observer: Observer, state: FederationState
+    ) -> None:
+        self.study = study
+        self.run_directory = run
+        self.grid = grid
+        self.roster = roster
+        self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
+        self.observer = observer
+        self.state = state
+        self.config = study.experiment.federation
+        self.evaluator = evaluator_of(study)
+        self.model = study.new_model()
+        self.ledger = Ledger(study.plan, state.participations)
+        self.strategy = FlatStrategy(study.layout, study.terms, self.config.optimizer, self.config.min_replies, state.optimizer)
+
+    def run(self) -> FederationState:
+        """All that remains of the run; returns the final state."""
+        for period in range(self.state.period, self.study.timeline.periods):
+            self._begin(period)
+            while self.state.round < self.config.rounds and not self.state.stopped:
+                if not self._round():
+                    break
+            self._end(period)
+        return self.state
+
+    def _begin(self, period: int) -> None:
+        """Measures the new period before training on it, and the starting point of its rounds."""
+        if self.state.round > 0:
+            return
+        if period > 0 and self.study.timeline.has(period, "test"):
+            self._test(period, round=0)
+        if self.study.timeline.has(period, "validation"):
+            self._baseline(period, "validation")
+            self._validate()
+
+    def _round(self) -> bool:
+        """One round and its record; false if nobody is left to ask."""
+        started = time.monotonic()
+        state, seed = self.state, self.study.experiment.seed
+        eligible = self.ledger.eligible()[self.clients]
+        if not eligible.any():
+            state.stopped = True
+            return False
+        state.round += 1
+        cohort = sample_cohort(self.clients, eligible, self.config, seed, state.period, state.round)
+        for client in cohort.tolist():
+            self.ledger.reserve(client)
+        self.strategy.ask({c: self.roster[c] for c in cohort.tolist()}, state.period, self.study.timeline.window(state.period))
+        arrays = ArrayRecord({"flat": Array(state.parameters)})
+        messages = self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid)
+        replies = self.grid.send_and_receive(messages, timeout=self.config.reply_timeout)
+        new, metrics = self.strategy.aggregate_train(state.round, replies)
+        if len(cohort) and not (metrics or {}).get("clients"):
+            raise InputError(f"round {state.round}: all {len(cohort)} clients failed; the first: {self.strategy.reasons[0]}")
+        if new is not None:
+            state.parameters = new["flat"].numpy()
+            state.optimizer = self.strategy.state
+        self._account(metrics or {}, len(cohort), time.monotonic() - started)
+        due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.config.rounds
+        if due and self.study.timeline.has(state.period, "validation"):
+            self._validate()
+        if state.round % self.config.checkpoint_every == 0 or state.round == self.config.rounds or state.stopped:
+            save_checkpoint(self.run_directory, state, self.study.layout.schema)
+        return True
+
+    def _account(self, metrics: Mapping[str, object], asked: int, seconds: float) -> None:
+        clients, failed = int(metrics.get("clients", 0)), int(metrics.get("failed", 0))  # type: ignore[call-overload]
+        bytes_down = asked * self.state.parameters.nbytes
+        record = {
+            "period": self.state.period,
+            "round": self.state.round,
+            "clients": clients,
+            "failed": failed,
+            "seconds": round(seconds, 4),
+            "bytes_up": int(metrics.get("bytes-up", 0)),  # type: ignore[call-overload]
+            "bytes_down": bytes_down,
+            "epsilon": None if self.study.plan is None else round(self.ledger.epsilon(), 6),
+        }
+        totals = self.state.totals
+        totals.rounds += 1
+        totals.clients += clients
+        totals.failed += failed
+        totals.seconds += seconds
+        totals.bytes_up += record["bytes_up"]  # type: ignore[operator]
+        totals.bytes_down += bytes_down
+        self.run_directory.append("rounds", record)
+        self.observer.round_done(record, self.strategy.reasons)
+
+    def _validate(self) -> None:
+        """Measures on validation; keeps the best parameters and counts what did not improve them."""
+        state = self.state
+        records = self._measure(MODEL, self._scorer(), "validation", state.period, state.round, subset=True)
+        value = float(records[0][self.study.experiment.evaluation.select])
+        if state.best is None or value > state.best.value:
+            state.best = Best(value, state.round, state.parameters)
+            state.stale = 0
+        else:
+            state.stale += 1
+        stop = self.config.early_stop
+        state.stopped = stop is not None and state.stale >= stop.patience
+
+    def _end(self, period: int) -> None:
+        """Takes the period's best parameters; leave-one-out tests them now. The optimizer starts the next period afresh."""
+        state = self.state
+        last = state.round
+        if state.best is not None:
+            state.parameters, last = state.best.parameters, state.best.round
+        if self.study.experiment.protocol.name == "leave-one-out":
+            self._test(period, round=last)
+        if period + 1 < self.study.timeline.periods:
+            state.period, state.round, state.best, state.stale, state.stopped = period + 1, 0, None, 0, False
+            state.optimizer = self.strategy.state = self.config.optimizer.init(state.parameters)
+            save_checkpoint(self.run_directory, state, self.study.layout.schema)
+
+    def _test(self, period: int, round: int) -> None:
+        records = self._measure(MODEL, self._scorer(), "test", period, round, subset=False)
+        self.state.test += [record for record in records if record["slice"] == "all"]
+        self.state.test += [record for record in self._baseline(period, "test") if record["slice"] == "all"]
+
+    def _baseline(self, period: int, split: Split) -> list[dict[str, str | int | float]]:
+        popularity = Popularity.fit(self.study.timeline, trained_period(self.study.timeline, period, split))
+        return self._measure("popularity", popularity, split, period, 0, subset=split == "validation")
+
+    def _measure(
+        self, model: str, scorer: ModelScorer | Popularity, split: Split, period: int, round: int, subset: bool
+    ) -> list[dict[str, str | int | float]]:
+        records = self.evaluator.measure(scorer, model=model, period=period, round=round, split=split, subset=subset)
+        for record in records:
+            self.run_directory.append("metrics", record)
+        self.observer.measured(records)
+        return records
+
+    def _scorer(self) -> ModelScorer:
+        return ModelScorer(self.model, self.study.layout, self.state.parameters, self.study.dataset.events)

@@ -1,0 +1,46 @@
+"""Everything a federation's future depends on: what a checkpoint holds."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass
+class Best:
+    """The parameters that did best on validation in the current period."""
+
+    value: float
+    round: int
+    parameters: NDArray[np.float32]
+
+
+@dataclass
+class Totals:
+    """What the run has cost so far."""
+
+    rounds: int = 0
+    clients: int = 0
+    failed: int = 0
+    seconds: float = 0.0
+    bytes_up: int = 0
+    bytes_down: int = 0
+
+
+@dataclass
+class FederationState:
+    """`round` rounds of `period` are done. `participations` [population] int32: how often each client was asked."""
+
+    parameters: NDArray[np.float32]
+    optimizer: dict[str, NDArray[np.float32]]
+    participations: NDArray[np.int32]
+    period: int = 0
+    round: int = 0
+    best: Best | None = None
+    stale: int = 0
+    """Evaluations since the best."""
+    stopped: bool = False
+    """The current period stopped early."""
+    test: list[dict[str, float | int | str]] = field(default_factory=list)
+    """Test records over all users so far."""
+    totals: Totals = field(default_factory=Totals)

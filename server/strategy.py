@@ -1,0 +1,90 @@
+"""The Flower strategy: flat updates, equal weights, one sum; a failed client is counted and never costs the round."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+from numpy.typing import NDArray
+
+from everbloom.data.timeline import TrainingWindow
+from everbloom.errors import SchemaError
+from everbloom.methods import ServerOptimizer
+from everbloom.models.layout import ParameterLayout
+from everbloom.wire import TRAIN, Task, Terms, Update
+
+
+@dataclass
+class FlatStrategy(Strategy):
+    """Sends one flat vector, adds up the flat deltas that come back and lets a `ServerOptimizer` apply their mean.
+
+    `ask` sets who is asked next; `state` is the optimizer's. Every reply weighs by the number of clients it sums, and each client by one: weighting
+    by examples would give a client unbounded influence and tell the server how active it is.
+    """
+
+    layout: ParameterLayout
+    terms: Terms
+    optimizer: ServerOptimizer
+    min_replies: int
+    state: dict[str, NDArray[np.float32]]
+    cohort: Mapping[int, int] = field(default_factory=dict)
+    period: int = 0
+    window: TrainingWindow = field(default_factory=lambda: TrainingWindow(0, 0))
+    reasons: list[str] = field(default_factory=list)
+    """Why clients of the last round failed."""
+    _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+
+    def ask(self, cohort: Mapping[int, int], period: int, window: TrainingWindow) -> None:
+        """client number -> node id of the next round's cohort, and what it trains on."""
+        self.cohort, self.period, self.window = cohort, period, window
+
+    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """One message a client; all share one content, which nobody changes."""
+        self._parameters = arrays["flat"].numpy()
+        content = Task(self._parameters, self.layout.schema, self.terms, self.period, server_round, self.window).pack()
+        return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
+
+    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Adds replies as they arrive. None for the arrays if fewer than `min_replies` clients answered: the round changes nothing."""
+        total = np.zeros(self.layout.size(), dtype=np.float64)
+        clients = bytes_up = 0
+        self.reasons = []
+        for reply in replies:
+            try:
+                update = self._read(reply)
+            except SchemaError as error:  # this client failed; the others' work stands
+                self.reasons.append(str(error))
+                continue
+            total += update.delta
+            clients += update.clients
+            bytes_up += update.delta.nbytes
+        if clients < len(self.cohort) and not self.reasons:
+            self.reasons.append("no answer in time")
+        metrics = MetricRecord({"clients": clients, "failed": len(self.cohort) - clients, "bytes-up": bytes_up})
+        if clients < self.min_replies:
+            return None, metrics
+        mean = (total / clients).astype(np.float32)
+        moved, self.state = self.optimizer.apply(self.state, self._parameters, mean)
+        return ArrayRecord({"flat": Array(moved)}), metrics
+
+    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+        """Nobody: quality is measured centrally."""
+        return []
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Nothing to add."""
+        return None
+
+    def summary(self) -> None:
+        """The run directory says what there is to say."""
+
+    def _read(self, reply: Message) -> Update:
+        if reply.has_error():
+            raise SchemaError(f"error {reply.error.code}: {reply.error.reason}")
+        update = Update.unpack(reply.content)
+        self.layout.check(update.schema, "a device")
+        if update.delta.shape != (self.layout.size(),) or not np.isfinite(update.delta).all() or update.clients < 1:
+            raise SchemaError(f"a device sent an unusable update: shape {update.delta.shape}, {update.clients} clients, or not finite")
+        return update

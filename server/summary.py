@@ -1,0 +1,77 @@
+"""`summary.json`: what a run was, what it cost, what it reached."""
+
+import json
+import resource
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from everbloom.privacy.plan import NO_PRIVACY
+from everbloom.study import Study
+
+from server.federation import MODEL
+from server.run_directory import RunDirectory
+from server.state import FederationState
+
+_LABELS = ("period", "round", "split", "protocol", "slice", "model", "users")
+
+
+def write_summary(run: RunDirectory, study: Study, state: FederationState) -> dict[str, Any]:
+    """Writes and returns the summary."""
+    totals = state.totals
+    baselines = sorted({str(record["model"]) for record in state.test} - {MODEL})
+    summary = {
+        "name": study.experiment.name,
+        "users": study.clients,
+        "items": len(study.dataset.catalog),
+        "events": len(study.dataset.events),
+        "parameters": study.layout.size(),
+        "rounds": totals.rounds,
+        "clients": totals.clients,
+        "failed": totals.failed,
+        "seconds": round(totals.seconds, 2),
+        "bytes_up": totals.bytes_up,
+        "bytes_down": totals.bytes_down,
+        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "privacy": privacy_summary(study, int(state.participations.max(initial=0))),
+        "test": mean_by_protocol(state.test, MODEL),
+        "baselines": {model: mean_by_protocol(state.test, model) for model in baselines},
+    }
+    run.write("summary.json", json.dumps(summary, indent=2) + "\n")
+    return summary
+
+
+def privacy_summary(study: Study, participations: int) -> dict[str, Any]:
+    """The claim, and what was spent of it by the device that was asked most often."""
+    plan = study.plan
+    if plan is None:
+        return {"unit": "none", "epsilon": None, "delta": None, "mechanism": "none", "statement": NO_PRIVACY}
+    return {
+        "unit": plan.unit,
+        "epsilon": round(plan.spent(participations), 6),
+        "budget": round(plan.epsilon, 6),
+        "delta": plan.delta,
+        "mechanism": plan.mechanism,
+        "statement": plan.describe(),
+    }
+
+
+def mean_by_protocol(records: Iterable[Mapping[str, Any]], model: str) -> dict[str, dict[str, float]]:
+    """protocol -> measure -> mean over the tested periods, each period weighing the same."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        if record["model"] == model and record["slice"] == "all":
+            found.setdefault(record["protocol"], []).append(record)
+    return {
+        protocol: {
+            key: round(sum(record[key] for record in rows) / len(rows), 6) for key in rows[0] if key not in _LABELS
+        }
+        for protocol, rows in found.items()
+    }
+
+
+def peak_memory_mb() -> float:
+    """Peak resident memory of this process and the largest of its finished children, in MB (10^6 bytes)."""
+    unit = 1 if sys.platform == "darwin" else 1024
+    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(peaks) * unit / 1e6

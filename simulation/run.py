@@ -1,0 +1,53 @@
+"""Runs an experiment in process: study, grid, federation, summary."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from everbloom.config import RuntimeConfig
+from everbloom.study import Study
+from server.checkpoint import load_checkpoint
+from server.federation import Federation, initial_state
+from server.observer import Observer
+from server.run_directory import RunDirectory
+from server.state import FederationState
+from server.summary import write_summary
+from simulation.grid import Answer, InProcessGrid
+from simulation.workers import open_ledger, parallel_answers, serial_answers
+
+
+def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: bool) -> dict[str, Any]:
+    """Runs (or continues) an experiment and returns its summary. Raises `CheckpointError` if there is nothing that fits to resume."""
+    state = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
+    state = state or initial_state(study)
+    with _answers(study, run, state) as answer:
+        grid = InProcessGrid(study.clients, answer)
+        state = Federation(study, run, grid, grid.client_nodes(), observer, state).run()
+    return write_summary(run, study, state)
+
+
+@contextmanager
+def _answers(study: Study, run: RunDirectory, state: FederationState) -> Iterator[Answer]:
+    ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
+    workers = worker_count(study.experiment.runtime)
+    if workers == 1:
+        with serial_answers(study, ledger) as answer:
+            yield answer
+    else:
+        with parallel_answers(run.path / "experiment.toml", ledger, workers) as answer:
+            yield answer
+
+
+def worker_count(runtime: RuntimeConfig) -> int:
+    """Processes that train clients."""
+    return (os.cpu_count() or 1) if runtime.workers == "cores" else runtime.workers
+
+
+def free_directory(parent: Path, name: str) -> Path:
+    """`parent/name`, or with the first number behind it that is free."""
+    number = 1
+    while (path := parent / (name if number == 1 else f"{name}-{number}")).exists():
+        number += 1
+    return path
