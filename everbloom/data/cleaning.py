@@ -56,6 +56,25 @@ class CleaningReport(BaseModel):
     """Events by behaviour."""
     numbers: dict[str, Standardisation]
 
+    def lines(self) -> list[tuple[str, str]]:
+        """(what, how much) of everything that was done, for people; nothing about what was not."""
+        steps = [
+            ("rows read", self.rows, ""),
+            *((f"left out: {reason}", count, "") for reason, count in self.left_out.items()),
+            ("duplicates", self.duplicates, ""),
+            ("overactive users", self.overactive_users, f" ({self.overactive_events:,} events)"),
+            (
+                "events of rare users and items",
+                self.rare_events,
+                f" ({self.rare_users:,} users, {self.rare_items:,} items)",
+            ),
+            ("item table rows", self.item_rows, ""),
+            ("item rows repeated", self.duplicate_item_rows, ""),
+            ("items without events", self.unused_items, " (left out)"),
+            ("items undescribed", self.undescribed_items, ""),
+        ]
+        return [(what, f"{count:,}{more}") for what, count, more in steps if count]
+
     def save(self, path: Path) -> None:
         """Writes the report as JSON."""
         path.write_text(self.model_dump_json(indent=1), encoding="utf-8")

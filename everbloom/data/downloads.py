@@ -57,6 +57,8 @@ DOWNLOADS: dict[str, Download] = {
 }
 
 AMAZON = "amazon-reviews"
+EMBEDDED = ("movielens-small", "synthetic")
+"""Data sets that need no files."""
 
 
 def download_of(name: str) -> Download:
@@ -74,11 +76,13 @@ def download_of(name: str) -> Download:
                 f"{_MCAULEY}/review_categories/{category}.jsonl.gz",
                 f"{_MCAULEY}/meta_categories/meta_{category}.jsonl.gz",
             ),
-            files=("*.jsonl", "*.json"),
+            files=(f"*{category}*.jsonl", f"*{category}*.json"),
             minimum_bytes=10_000,
             licence="research use; cite Hou et al. (2024), arXiv 2403.03952",
         )
-    raise DataError(f"unknown data set {name!r} to fetch; expected one of: {', '.join(fetchable())}")
+    if name in EMBEDDED:
+        raise DataError(f"{name}: needs no fetching; use it as it is")
+    raise DataError(f"unknown data set {name!r}; expected one of: {', '.join([*EMBEDDED, *fetchable()])}")
 
 
 def fetchable() -> list[str]:

