@@ -6,11 +6,10 @@ from pathlib import Path
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from everbloom.errors import DataError
-from everbloom.wire import HELLO, TRAIN, Task
-
 from client.device import Device
 from client.store import DeviceStore
+from everbloom.errors import DataError
+from everbloom.wire import HELLO, TRAIN, Task
 
 
 def make_app(open_device: Callable[[Context], Device]) -> ClientApp:
@@ -27,7 +26,7 @@ def make_app(open_device: Callable[[Context], Device]) -> ClientApp:
         """Which client this node is: what a server needs to draw the same cohorts whatever node ids Flower gave."""
         return Message(RecordDict({"hello": ConfigRecord({"client": open_device(context).client})}), reply_to=message)
 
-    assert (TRAIN, HELLO) == ("train", "query.hello")  # noqa: S101 - the names registered above
+    assert (TRAIN, HELLO) == ("train", "query.hello")
     return app
 
 

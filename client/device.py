@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from client.randomness import Randomness
+from client.workbench import Workbench
 from everbloom.data.events import UserEvents
 from everbloom.data.timeline import positive_weights
 from everbloom.learning.candidates import draw_negatives
@@ -11,9 +13,6 @@ from everbloom.learning.examples import build_examples
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.seeding import numpy_generator
 from everbloom.wire import Task, Terms, Update
-
-from client.randomness import Randomness
-from client.workbench import Workbench
 
 
 class DeviceLedger(Protocol):
@@ -57,7 +56,9 @@ class Device:
         )
         # Negatives may come from the public seed: they are uniform over the catalogue and tell nothing about the device.
         negatives = draw_negatives(bench.items, learning.negatives, numpy_generator(seed, "negatives", **place))
-        delta = bench.trainer.update(task.parameters, examples, negatives, self.randomness.draws(task.period, task.round))
+        delta = bench.trainer.update(
+            task.parameters, examples, negatives, self.randomness.draws(task.period, task.round)
+        )
         if bench.plan is not None:
             self.ledger.commit(bench.plan, task.period, task.round)
         return Update(delta, 1, bench.layout.schema)

@@ -9,7 +9,15 @@ from typing import Any
 from everbloom.errors import BudgetExceeded, PrivacyError
 from everbloom.privacy.plan import PrivacyPlan
 
-_COMPOSED = ("unit", "delta", "noise_multiplier", "sample_rate", "steps_per_round", "examples_per_interaction", "max_participations")
+_COMPOSED = (
+    "unit",
+    "delta",
+    "noise_multiplier",
+    "sample_rate",
+    "steps_per_round",
+    "examples_per_interaction",
+    "max_participations",
+)
 """What must be equal for rounds to be counted together."""
 
 
@@ -29,7 +37,9 @@ class FileLedger:
                 "its owner can accept new terms only with a new budget"
             )
         if len(reserved) >= plan.max_participations:
-            raise BudgetExceeded(f"{self.path}: refused, the budget of {plan.max_participations} rounds (epsilon {plan.epsilon:.3g}) is spent")
+            raise BudgetExceeded(
+                f"{self.path}: refused, the budget of {plan.max_participations} rounds (epsilon {plan.epsilon:.3g}) is spent"
+            )
         self._append({"status": "reserved", "period": period, "round": round, "plan": terms})
 
     def commit(self, plan: PrivacyPlan, period: int, round: int) -> None:
@@ -45,7 +55,9 @@ class FileLedger:
             try:
                 entries.append(json.loads(line))
             except json.JSONDecodeError:
-                raise PrivacyError(f"{self.path}:{number}: the ledger is damaged; refused, because what was spent is unknown") from None
+                raise PrivacyError(
+                    f"{self.path}:{number}: the ledger is damaged; refused, because what was spent is unknown"
+                ) from None
         return entries
 
     def _append(self, entry: dict[str, Any]) -> None:

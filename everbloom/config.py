@@ -108,9 +108,11 @@ class ModelConfig(Table):
         if self.dim % self.user.heads:
             raise ValueError(f"dim {self.dim} must be a multiple of user.heads {self.user.heads}")
         if self.items.features is None and not self.items.embedding:
-            raise ValueError("items need features or an embedding; set items.embedding = true or give [model.items.features]")
+            raise ValueError(
+                "items need features or an embedding; set items.embedding = true or give [model.items.features]"
+            )
         if self.items.features is None and (self.items.feature_dim or self.items.bias == "features"):
-            raise ValueError("items.feature_dim and items.bias = \"features\" need [model.items.features]")
+            raise ValueError('items.feature_dim and items.bias = "features" need [model.items.features]')
         return self
 
 
@@ -157,11 +159,15 @@ class PrivacyConfig(Table):
         if self.unit == "none":
             return self
         if self.delta is None:
-            raise ValueError("delta is missing: epsilon means nothing without it; set privacy.delta (well below 1 / examples of a device)")
+            raise ValueError(
+                "delta is missing: epsilon means nothing without it; set privacy.delta (well below 1 / examples of a device)"
+            )
         if (self.epsilon is None) == (self.noise_multiplier is None):
-            raise ValueError("give exactly one of epsilon (noise is calibrated) and noise_multiplier (epsilon is computed)")
+            raise ValueError(
+                "give exactly one of epsilon (noise is calibrated) and noise_multiplier (epsilon is computed)"
+            )
         if (self.sampling == "poisson") != (self.sample_rate is not None):
-            raise ValueError("sample_rate goes with sampling = \"poisson\", and only with it")
+            raise ValueError('sample_rate goes with sampling = "poisson", and only with it')
         return self
 
 

@@ -16,7 +16,9 @@ def derive(seed: int, purpose: str, *, period: int = 0, round: int = 0, client: 
     return int.from_bytes(hashlib.sha256(name).digest()[:8], "big") >> 1
 
 
-def numpy_generator(seed: int, purpose: str, *, period: int = 0, round: int = 0, client: int = 0) -> np.random.Generator:
+def numpy_generator(
+    seed: int, purpose: str, *, period: int = 0, round: int = 0, client: int = 0
+) -> np.random.Generator:
     """A numpy generator for one use of randomness."""
     return np.random.default_rng(derive(seed, purpose, period=period, round=round, client=client))
 

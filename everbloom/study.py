@@ -44,7 +44,7 @@ class Study:
         experiment = self.experiment
         return Terms(
             seed=experiment.seed,
-            labels={"positives": experiment.data.positives, "min_value": experiment.data.min_value},  # type: ignore[arg-type]
+            labels={"positives": experiment.data.positives, "min_value": experiment.data.min_value},
             text=experiment.data.text,
             model=experiment.model,
             learning=experiment.learning,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -65,7 +66,7 @@ class Task:
         try:
             record = content.config_records["task"]
             flat = content.array_records["parameters"]["flat"].numpy()
-            start, end, held_out = record["window"]  # type: ignore[misc]
+            start, end, held_out = cast(list[int], record["window"])
             return cls(
                 parameters=flat,
                 schema=str(record["schema"]),

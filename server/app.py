@@ -11,7 +11,6 @@ from flwr.serverapp import Grid, ServerApp
 from everbloom.errors import ConfigError
 from everbloom.experiment import load_experiment
 from everbloom.study import open_study
-
 from server.federation import Federation, initial_state
 from server.roster import call_roll
 from server.run_directory import RunDirectory

@@ -11,7 +11,6 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from everbloom.errors import CheckpointError
-
 from server.run_directory import RunDirectory
 from server.state import Best, FederationState, Totals
 
@@ -72,7 +71,9 @@ def load_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationS
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({error!r}); start a new run") from None
     if len(state.participations) != clients:
-        raise CheckpointError(f"{path}: holds {len(state.participations)} clients, the data set has {clients}; start a new run")
+        raise CheckpointError(
+            f"{path}: holds {len(state.participations)} clients, the data set has {clients}; start a new run"
+        )
     run.truncate(header["lengths"])
     return state
 
@@ -81,7 +82,9 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:
     best = header["best"]
     return FederationState(
         parameters=arrays["parameters"],
-        optimizer={key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")},
+        optimizer={
+            key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")
+        },
         participations=arrays["participations"],
         period=header["period"],
         round=header["round"],

@@ -12,14 +12,13 @@ from flwr.serverapp import Grid
 
 from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
+from everbloom.errors import InputError
 from everbloom.evaluation.baselines.popularity import Popularity
 from everbloom.evaluation.evaluator import Evaluator
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.evaluation.training_events import trained_period
-from everbloom.errors import InputError
 from everbloom.privacy.ledger import Ledger
 from everbloom.study import Study
-
 from server.checkpoint import save_checkpoint
 from server.observer import Observer
 from server.run_directory import RunDirectory
@@ -50,7 +49,13 @@ class Federation:
     """One run on one grid. `roster` maps client numbers to node ids."""
 
     def __init__(
-        self, study: Study, run: RunDirectory, grid: Grid, roster: Mapping[int, int], observer: Observer, state: FederationState
+        self,
+        study: Study,
+        run: RunDirectory,
+        grid: Grid,
+        roster: Mapping[int, int],
+        observer: Observer,
+        state: FederationState,
     ) -> None:
         self.study = study
         self.run_directory = run
@@ -63,7 +68,9 @@ class Federation:
         self.evaluator = evaluator_of(study)
         self.model = study.new_model()
         self.ledger = Ledger(study.plan, state.participations)
-        self.strategy = FlatStrategy(study.layout, study.terms, self.config.optimizer, self.config.min_replies, state.optimizer)
+        self.strategy = FlatStrategy(
+            study.layout, study.terms, self.config.optimizer, self.config.min_replies, state.optimizer
+        )
 
     def run(self) -> FederationState:
         """All that remains of the run; returns the final state."""
@@ -97,17 +104,22 @@ class Federation:
         cohort = sample_cohort(self.clients, eligible, self.config, seed, state.period, state.round)
         for client in cohort.tolist():
             self.ledger.reserve(client)
-        self.strategy.ask({c: self.roster[c] for c in cohort.tolist()}, state.period, self.study.timeline.window(state.period))
+        self.strategy.ask(
+            {c: self.roster[c] for c in cohort.tolist()}, state.period, self.study.timeline.window(state.period)
+        )
         arrays = ArrayRecord({"flat": Array(state.parameters)})
         messages = self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid)
         replies = self.grid.send_and_receive(messages, timeout=self.config.reply_timeout)
         new, metrics = self.strategy.aggregate_train(state.round, replies)
-        if len(cohort) and not (metrics or {}).get("clients"):
-            raise InputError(f"round {state.round}: all {len(cohort)} clients failed; the first: {self.strategy.reasons[0]}")
+        counts = dict(metrics or {})
+        if len(cohort) and not counts.get("clients"):
+            raise InputError(
+                f"round {state.round}: all {len(cohort)} clients failed; the first: {self.strategy.reasons[0]}"
+            )
         if new is not None:
             state.parameters = new["flat"].numpy()
             state.optimizer = self.strategy.state
-        self._account(metrics or {}, len(cohort), time.monotonic() - started)
+        self._account(counts, len(cohort), time.monotonic() - started)
         due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.config.rounds
         if due and self.study.timeline.has(state.period, "validation"):
             self._validate()
@@ -116,7 +128,7 @@ class Federation:
         return True
 
     def _account(self, metrics: Mapping[str, object], asked: int, seconds: float) -> None:
-        clients, failed = int(metrics.get("clients", 0)), int(metrics.get("failed", 0))  # type: ignore[call-overload]
+        clients, failed, bytes_up = (int(metrics.get(key, 0)) for key in ("clients", "failed", "bytes-up"))  # type: ignore[call-overload]
         bytes_down = asked * self.state.parameters.nbytes
         record = {
             "period": self.state.period,
@@ -124,7 +136,7 @@ class Federation:
             "clients": clients,
             "failed": failed,
             "seconds": round(seconds, 4),
-            "bytes_up": int(metrics.get("bytes-up", 0)),  # type: ignore[call-overload]
+            "bytes_up": bytes_up,
             "bytes_down": bytes_down,
             "epsilon": None if self.study.plan is None else round(self.ledger.epsilon(), 6),
         }
@@ -133,7 +145,7 @@ class Federation:
         totals.clients += clients
         totals.failed += failed
         totals.seconds += seconds
-        totals.bytes_up += record["bytes_up"]  # type: ignore[operator]
+        totals.bytes_up += bytes_up
         totals.bytes_down += bytes_down
         self.run_directory.append("rounds", record)
         self.observer.round_done(record, self.strategy.reasons)

@@ -30,10 +30,13 @@ def call_roll(grid: Grid, expected: int, timeout: float) -> Mapping[int, int]:
     deadline = time.monotonic() + timeout
     while len(nodes := list(grid.get_node_ids())) < expected:
         if time.monotonic() > deadline:
-            raise InputError(f"{len(nodes)} of {expected} devices connected within {timeout:.0f} s; start more SuperNodes or lower run-config `nodes`")
+            raise InputError(
+                f"{len(nodes)} of {expected} devices connected within {timeout:.0f} s; start more SuperNodes or lower run-config `nodes`"
+            )
         time.sleep(1)
     replies = grid.send_and_receive(
-        [Message(RecordDict(), dst_node_id=node, message_type=HELLO) for node in nodes], timeout=max(1.0, deadline - time.monotonic())
+        [Message(RecordDict(), dst_node_id=node, message_type=HELLO) for node in nodes],
+        timeout=max(1.0, deadline - time.monotonic()),
     )
     roster: dict[int, int] = {}
     for reply in replies:

@@ -25,7 +25,9 @@ class RunDirectory:
     def create(cls, path: Path, experiment: Experiment) -> "RunDirectory":
         """A new run. Raises `InputError` if anything is there already; nothing is written over."""
         if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(f"{path}: exists and is not empty; give another --out, or continue it with --resume {path}")
+            raise InputError(
+                f"{path}: exists and is not empty; give another --out, or continue it with --resume {path}"
+            )
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         run.write("experiment.toml", experiment.to_toml())
@@ -91,7 +93,12 @@ def _commit() -> str | None:
     """The commit of the code that runs; None for an installed wheel."""
     try:
         found = subprocess.run(
-            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=True, timeout=10
+            ["git", "rev-parse", "HEAD"],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=10,
         )
     except (OSError, subprocess.SubprocessError):
         return None

@@ -15,11 +15,17 @@ def cohort_size(federation: FederationConfig, population: int) -> int:
 
 
 def sample_cohort(
-    clients: NDArray[np.int64], eligible: NDArray[np.bool_], federation: FederationConfig, seed: int, period: int, round: int
+    clients: NDArray[np.int64],
+    eligible: NDArray[np.bool_],
+    federation: FederationConfig,
+    seed: int,
+    period: int,
+    round: int,
 ) -> NDArray[np.int64]:
     """Client numbers of the cohort, ascending. `clients` [n] is the population, `eligible` [n].
 
-    `uniform`: a fixed size without replacement among the eligible. `poisson`: each eligible client independently, with probability cohort / population.
+    `uniform`: a fixed size without replacement among the eligible. `poisson`: each eligible client independently,
+    with probability cohort / population.
     """
     rng = numpy_generator(seed, "cohort", period=period, round=round)
     size = cohort_size(federation, len(clients))

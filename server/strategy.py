@@ -40,13 +40,17 @@ class FlatStrategy(Strategy):
         """client number -> node id of the next round's cohort, and what it trains on."""
         self.cohort, self.period, self.window = cohort, period, window
 
-    def configure_train(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_train(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """One message a client; all share one content, which nobody changes."""
         self._parameters = arrays["flat"].numpy()
         content = Task(self._parameters, self.layout.schema, self.terms, self.period, server_round, self.window).pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
 
-    def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Adds replies as they arrive. None for the arrays if fewer than `min_replies` clients answered: the round changes nothing."""
         total = np.zeros(self.layout.size(), dtype=np.float64)
         clients = bytes_up = 0
@@ -69,7 +73,9 @@ class FlatStrategy(Strategy):
         moved, self.state = self.optimizer.apply(self.state, self._parameters, mean)
         return ArrayRecord({"flat": Array(moved)}), metrics
 
-    def configure_evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid) -> Iterable[Message]:
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
         """Nobody: quality is measured centrally."""
         return []
 
@@ -86,5 +92,7 @@ class FlatStrategy(Strategy):
         update = Update.unpack(reply.content)
         self.layout.check(update.schema, "a device")
         if update.delta.shape != (self.layout.size(),) or not np.isfinite(update.delta).all() or update.clients < 1:
-            raise SchemaError(f"a device sent an unusable update: shape {update.delta.shape}, {update.clients} clients, or not finite")
+            raise SchemaError(
+                f"a device sent an unusable update: shape {update.delta.shape}, {update.clients} clients, or not finite"
+            )
         return update

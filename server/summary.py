@@ -8,7 +8,6 @@ from typing import Any
 
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study
-
 from server.federation import MODEL
 from server.run_directory import RunDirectory
 from server.state import FederationState

@@ -24,7 +24,12 @@ class RunConsole:
         self._quality: dict[str, float] = {}
         self._pending: str = ""
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn(), console=console
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
         )
         self._task = self._progress.add_task("rounds", total=rounds)
         self._live: Live | None = None
@@ -42,7 +47,18 @@ class RunConsole:
     def round_done(self, record: Mapping[str, Any], reasons: Sequence[str]) -> None:
         """See `Observer`."""
         epsilon = "-" if record["epsilon"] is None else f"{record['epsilon']:.3f}"
-        self._rows.append((str(record["period"]), str(record["round"]), str(record["clients"]), str(record["failed"]), epsilon, f"{record['seconds']:.2f}", "", ""))
+        self._rows.append(
+            (
+                str(record["period"]),
+                str(record["round"]),
+                str(record["clients"]),
+                str(record["failed"]),
+                epsilon,
+                f"{record['seconds']:.2f}",
+                "",
+                "",
+            )
+        )
         self._progress.advance(self._task)
         if self._live is None:
             self.console.print(
@@ -53,7 +69,9 @@ class RunConsole:
         else:
             self._live.update(self._view())
         if reasons:
-            self.console.print(f"  {len(reasons)} client(s) failed; the first: {reasons[0]}", style="yellow", highlight=False)
+            self.console.print(
+                f"  {len(reasons)} client(s) failed; the first: {reasons[0]}", style="yellow", highlight=False
+            )
 
     def measured(self, records: Sequence[Mapping[str, Any]]) -> None:
         """See `Observer`."""
@@ -61,14 +79,23 @@ class RunConsole:
             if record["slice"] != "all":
                 continue
             hr, ndcg = record.get("hr@10"), record.get("ndcg@10")
-            if self._live is not None and self._rows and record["split"] == "validation" and record["protocol"] == "full":
+            if (
+                self._live is not None
+                and self._rows
+                and record["split"] == "validation"
+                and record["protocol"] == "full"
+            ):
                 if record["model"] != "popularity" and str(record["round"]) == self._rows[-1][1]:
                     self._rows[-1] = (*self._rows[-1][:6], f"{hr:.4f}", f"{ndcg:.4f}")
                 self._live.update(self._view())
             if self._live is None or record["split"] == "test" or record["round"] == 0:
                 self.console.print(
                     f"  {record['split']} ({record['protocol']}) period {record['period']} round {record['round']}, {record['model']}: "
-                    + (f"HR@10 {hr:.4f}, NDCG@10 {ndcg:.4f}" if hr is not None and ndcg is not None else f"{dict(record)}"),
+                    + (
+                        f"HR@10 {hr:.4f}, NDCG@10 {ndcg:.4f}"
+                        if hr is not None and ndcg is not None
+                        else f"{dict(record)}"
+                    ),
                     highlight=False,
                 )
 
@@ -85,7 +112,12 @@ class RunConsole:
 def progress_bar(console: Console, what: str) -> Iterator[Any]:
     """A `Progress` callback that draws a bar on a terminal and is quiet elsewhere; the bar appears with the first call."""
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True,
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task(what, total=None, visible=False)

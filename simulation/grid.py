@@ -59,7 +59,9 @@ class InProcessGrid(Grid):
         """See `Grid`."""
         return self._run
 
-    def create_message(self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None) -> Message:
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
         """See `Grid`."""
         return Message(content, dst_node_id=dst_node_id, message_type=message_type, group_id=group_id, ttl=ttl)
 
@@ -105,4 +107,6 @@ def call_client(app: ClientApp, message: Message) -> Message:
     try:
         return app(message, context)
     except Exception as error:  # noqa: BLE001 - a client's failure must reach the server as a message, not end the federation
-        return Message(Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"{type(error).__name__}: {error}"), reply_to=message)
+        return Message(
+            Error(ErrorCode.CLIENT_APP_RAISED_EXCEPTION, f"{type(error).__name__}: {error}"), reply_to=message
+        )

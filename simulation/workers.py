@@ -46,7 +46,9 @@ def serial_answers(study: Study, ledger: Path) -> Iterator[Answer]:
 @contextmanager
 def parallel_answers(experiment: Path, ledger: Path, workers: int) -> Iterator[Answer]:
     """Spreads clients over processes; results do not depend on which. `experiment`: file of the resolved experiment."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(experiment, ledger)) as pool:
+    with ProcessPoolExecutor(
+        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(experiment, ledger)
+    ) as pool:
 
         def answer(messages: list[Message]) -> Iterator[Message]:
             size = max(1, len(messages) // (workers * _CHUNKS_PER_WORKER))
@@ -55,7 +57,9 @@ def parallel_answers(experiment: Path, ledger: Path, workers: int) -> Iterator[A
                 for replies in pool.map(_work, chunks):
                     yield from replies
             except BrokenProcessPool:
-                raise InputError("a worker process died (out of memory?); continue with --resume and fewer runtime.workers") from None
+                raise InputError(
+                    "a worker process died (out of memory?); continue with --resume and fewer runtime.workers"
+                ) from None
 
         yield answer
 
@@ -78,7 +82,7 @@ def _start_worker(experiment: Path, ledger: Path) -> None:
 
 
 def _work(messages: list[Message]) -> list[Message]:
-    assert _worker_app is not None  # noqa: S101 - the initializer ran
+    assert _worker_app is not None
     return [call_client(_worker_app, message) for message in messages]
 
 
@@ -89,4 +93,3 @@ def _app(study: Study, ledger: Path) -> ClientApp:
 
 def _quiet(done: int, total: int) -> None:
     return
-

@@ -15,4 +15,5 @@ class FedYogi(AdaptiveOptimizer):
 
     def second_moment(self, v: NDArray[np.float32], squared: NDArray[np.float32]) -> NDArray[np.float32]:
         """See `AdaptiveOptimizer`."""
-        return v - np.float32(1 - self.beta2) * squared * np.sign(v - squared)
+        moved: NDArray[np.float32] = v - np.float32(1 - self.beta2) * squared * np.sign(v - squared)
+        return moved

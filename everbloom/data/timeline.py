@@ -1,7 +1,9 @@
-"""What a device may learn from, and what the federation is measured on, period by period. Nothing here lets an event see its future.
+"""What a device may learn from, and what the federation is measured on, period by period. Nothing here lets an event
+see its future.
 
-Two protocols. `timeline`: global time is cut into periods; a period's training events end where its validation begins, and the next period
-tests the model before it trains on it. `leave-one-out`: per user, the last positive tests and the second to last validates (for papers' tables).
+Two protocols. `timeline`: global time is cut into periods; a period's training events end where its validation begins,
+and the next period tests the model before it trains on it. `leave-one-out`: per user, the last positive tests and the
+second to last validates (for papers' tables).
 """
 
 from dataclasses import dataclass
@@ -10,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from everbloom.config import DataConfig, ProtocolConfig
+from everbloom.config import DataConfig, LabelConfig, ProtocolConfig
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import BEHAVIOURS, NO_ITEM, EventLog, UserEvents
 from everbloom.errors import DataError
@@ -23,8 +25,8 @@ FOREVER = np.iinfo(np.int64).max
 class TrainingWindow:
     """Which of its own events a device learns from in one period; small enough to travel in a message.
 
-    Targets have time in [start, end) and events from `end` on do not exist yet; the last `held_out` positives (and all that follows the
-    first of them) are kept for evaluation, for users with more positives than that.
+    Targets have time in [start, end) and events from `end` on do not exist yet; the last `held_out` positives (and all
+    that follows the first of them) are kept for evaluation, for users with more positives than that.
     """
 
     start: int
@@ -32,7 +34,9 @@ class TrainingWindow:
     held_out: int = 0
 
     def rows(self, events: UserEvents, weight: NDArray[np.float32]) -> tuple[int, int]:
-        """(first, end): targets lie in the user's rows [first, end), history in [0, end). `weight` [events]: 0 is no positive."""
+        """(first, end): targets lie in the user's rows [first, end), history in [0, end). `weight` [events]: 0 is no
+        positive.
+        """
         first, end = np.searchsorted(events.time, [self.start, self.end]).tolist() if len(events) else (0, 0)
         if self.held_out:
             positives = np.flatnonzero(weight[:end])
@@ -46,7 +50,8 @@ class Cases:
     """What is measured: for each case a user, the rows that are known at that time, and the items to be found.
 
     `user` [cases]; history is the rows `[history_start, history_end)` of the log; the targets of case c are
-    `targets[target_offsets[c]:target_offsets[c + 1]]`, distinct; `available` [items] says which items can be recommended.
+    `targets[target_offsets[c]:target_offsets[c + 1]]`, distinct; `available` [items] says which items can be
+    recommended.
     """
 
     user: NDArray[np.int32]
@@ -77,16 +82,16 @@ class Cases:
         )
 
 
-def positive_weights(events: UserEvents | EventLog, data: DataConfig) -> NDArray[np.float32]:
+def positive_weights(events: UserEvents | EventLog, labels: LabelConfig) -> NDArray[np.float32]:
     """[events] weight of each event as a learning target; 0: it is history only."""
-    if data.positives is None:
+    if labels.positives is None:
         by_code = np.ones(len(BEHAVIOURS), dtype=np.float32)
     else:
-        by_code = np.array([data.positives.get(name, 0.0) for name in BEHAVIOURS], dtype=np.float32)  # type: ignore[call-overload]
+        by_code = np.array([labels.positives.get(name, 0.0) for name in BEHAVIOURS], dtype=np.float32)  # type: ignore[call-overload]
     weight = by_code[events.behaviour]
-    if data.min_value is not None:
+    if labels.min_value is not None:
         rated = events.behaviour == BEHAVIOURS.index("rate")
-        weight = np.where(rated & (events.value < data.min_value), np.float32(0), weight)
+        weight = np.where(rated & (events.value < labels.min_value), np.float32(0), weight)
     return np.where(events.item == NO_ITEM, np.float32(0), weight)
 
 
@@ -100,7 +105,9 @@ class Timeline:
         self.protocol = protocol
         self.weight = positive_weights(log, data)
         if not self.weight.any():
-            raise DataError("data.positives: no event in the log is a positive; `everbloom data stats` shows its behaviours and values")
+            raise DataError(
+                "data.positives: no event in the log is a positive; `everbloom data stats` shows its behaviours and values"
+            )
         self.boundaries = period_boundaries(log, protocol) if protocol.name == "timeline" else np.array([0, FOREVER])
         """[periods + 1] times; period p is [boundaries[p], boundaries[p + 1])."""
 
@@ -126,7 +133,9 @@ class Timeline:
         """The cases of one measurement, by user index. Raises `DataError` if there are none."""
         cases = self._leave_one_out(split) if self.protocol.name == "leave-one-out" else self._by_time(period, split)
         if len(cases) == 0:
-            raise DataError(f"protocol: no {split} cases in period {period}: no user has a positive to find there; cut fewer or longer periods")
+            raise DataError(
+                f"protocol: no {split} cases in period {period}: no user has a positive to find there; cut fewer or longer periods"
+            )
         return cases
 
     def _validation_start(self, period: int) -> int:
@@ -162,7 +171,9 @@ class Timeline:
         period_start: int,
         repeats: bool = False,
     ) -> Cases:
-        """Per user: rows before `history_end` are known, positives in [history_end, stop) are to be found, each once; `repeats` keeps known ones."""
+        """Per user: rows before `history_end` are known, positives in [history_end, stop) are to be found, each once;
+        `repeats` keeps known ones.
+        """
         length = stop - history_end
         row = np.repeat(history_end - np.concatenate(([0], np.cumsum(length)[:-1])), length) + np.arange(length.sum())
         row = row[self.weight[row] > 0]
@@ -187,13 +198,17 @@ class Timeline:
 
 
 def period_boundaries(log: EventLog, protocol: ProtocolConfig) -> NDArray[np.int64]:
-    """[periods + 1] cut times. Events at one instant never fall into two periods. Raises `DataError` if the log cannot be cut so."""
+    """[periods + 1] cut times. Events at one instant never fall into two periods. Raises `DataError` if the log cannot
+    be cut so.
+    """
     times = log.time[log.by_time]
     if protocol.cut == "counts":
         cuts = _count_cuts(times, protocol)
     else:
         if not log.has_time:
-            raise DataError(f"protocol.cut: {protocol.cut!r} needs timestamps, and this log has only an order; use \"counts\" or leave-one-out")
+            raise DataError(
+                f'protocol.cut: {protocol.cut!r} needs timestamps, and this log has only an order; use "counts" or leave-one-out'
+            )
         cuts = _calendar_cuts(times, protocol)
     if len(cuts) == 0:
         raise DataError("protocol: the log is too short for more than one period; cut it finer, or use leave-one-out")
@@ -202,11 +217,16 @@ def period_boundaries(log: EventLog, protocol: ProtocolConfig) -> NDArray[np.int
 
 def _count_cuts(times: NDArray[np.int64], protocol: ProtocolConfig) -> NDArray[np.int64]:
     if protocol.periods is None or protocol.periods < 2:
-        raise DataError("protocol.periods: cut = \"counts\" needs the number of periods, at least 2")
-    warm = protocol.warm_start if protocol.warm_start < 1 else protocol.warm_start / (protocol.warm_start + protocol.periods - 1)
+        raise DataError('protocol.periods: cut = "counts" needs the number of periods, at least 2')
+    warm = (
+        protocol.warm_start
+        if protocol.warm_start < 1
+        else protocol.warm_start / (protocol.warm_start + protocol.periods - 1)
+    )
     fractions = np.linspace(warm, 1, protocol.periods)[:-1]
     cuts = np.unique(times[np.floor(fractions * len(times)).astype(np.int64)])
-    return cuts[cuts > times[0]]
+    late: NDArray[np.int64] = cuts[cuts > times[0]]
+    return late
 
 
 def _calendar_cuts(times: NDArray[np.int64], protocol: ProtocolConfig) -> NDArray[np.int64]:
@@ -221,4 +241,5 @@ def _calendar_cuts(times: NDArray[np.int64], protocol: ProtocolConfig) -> NDArra
         starts = edges[edges >= warm_end]
     else:
         starts = edges[int(protocol.warm_start) :]
-    return starts[: protocol.periods - 1] if protocol.periods else starts
+    cuts: NDArray[np.int64] = starts[: protocol.periods - 1] if protocol.periods else starts
+    return cuts

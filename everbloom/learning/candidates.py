@@ -12,9 +12,9 @@ from everbloom.learning.examples import Examples
 class Candidates:
     """Goes with scores [examples, positions, positions + k].
 
-    `target` [examples, positions] int64: column of the item at that position; `weight` [examples, positions]; `masked` [examples, 1, positions + k] bool:
-    columns that are no candidates (padding, repeats, negatives that are the example's own items); `own` [examples] distinct own items;
-    `items`: size of the catalogue; `negatives` [examples]: usable negatives.
+    `target` [examples, positions] int64: column of the item at that position; `weight` [examples, positions];
+    `masked` [examples, 1, positions + k] bool: columns that are no candidates (padding, repeats, negatives that are the example's own items);
+    `own` [examples]: distinct own items; `items`: size of the catalogue; `negatives` [examples]: usable negatives.
     """
 
     target: torch.Tensor

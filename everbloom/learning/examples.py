@@ -40,8 +40,9 @@ def build_examples(
 ) -> Examples:
     """A client's examples of one round.
 
-    `weight` [events] of each event as a target; `length` positions of an example (`model.user.history`). `disjoint`: each event lies in one example, always the same one
-    (windows start at the first event of the training window). Otherwise windows are laid from an offset drawn with `rng`, and older events serve as context.
+    `weight` [events] of each event as a target; `length` positions of an example (`model.user.history`). `disjoint`: each event lies in one
+    example, always the same one (windows start at the first event of the training window). Otherwise windows are laid from an offset drawn with
+    `rng`, and older events serve as context.
     """
     first, end = window.rows(events, weight)
     kept = np.flatnonzero(events.item[:end] != NO_ITEM)
@@ -90,7 +91,9 @@ def _gather(
     row = np.where(real, row, 0)
     learnt = row == stops[:, None] - 1 if only_last else real
     if len(item) == 0:
-        return Examples(*(torch.zeros((0, width), dtype=dtype) for dtype in (torch.int64, torch.int64, torch.bool, torch.float32)))
+        return Examples(
+            *(torch.zeros((0, width), dtype=dtype) for dtype in (torch.int64, torch.int64, torch.bool, torch.float32))
+        )
     return Examples(
         torch.from_numpy(np.where(real, item[row], 0).astype(np.int64)),
         torch.from_numpy(np.where(real, behaviour[row], 0).astype(np.int64)),

@@ -29,7 +29,9 @@ class Draws:
 class LocalTrainer:
     """A model that trains for one client after another; `update` is a pure function of its arguments."""
 
-    def __init__(self, model: Recommender, layout: ParameterLayout, learning: LearningConfig, plan: PrivacyPlan | None) -> None:
+    def __init__(
+        self, model: Recommender, layout: ParameterLayout, learning: LearningConfig, plan: PrivacyPlan | None
+    ) -> None:
         self.model = model
         self.layout = layout
         self.learning = learning
@@ -38,7 +40,9 @@ class LocalTrainer:
         self.private = OpacusStep(plan, model, learning.learning_rate) if plan is not None else None
         self._named = dict(model.named_parameters())
 
-    def update(self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor, draws: Draws) -> NDArray[np.float32]:
+    def update(
+        self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor, draws: Draws
+    ) -> NDArray[np.float32]:
         """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [k] int64.
 
         Raises `InputError` if it is not finite: a device must not release a number whose sensitivity is unknown.
@@ -50,7 +54,10 @@ class LocalTrainer:
             torch.manual_seed(draws.dropout)
             if self.private is not None:
                 self.private.run(
-                    lambda batch: self._losses(examples.take(batch), negatives, start), len(examples), draws.sampling, draws.noise
+                    lambda batch: self._losses(examples.take(batch), negatives, start),
+                    len(examples),
+                    draws.sampling,
+                    draws.noise,
                 )
             elif len(examples):
                 self._plain(examples, negatives, start)

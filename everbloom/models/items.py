@@ -23,7 +23,9 @@ class ItemEncoder(nn.Module):
         self.adapter = None if features is None else nn.Linear(features.shape[1], dim, bias=False)
         self.embedding = nn.Embedding(items, dim) if config.embedding else None
         self.item_bias = nn.Embedding(items, 1) if config.bias == "item" else None
-        self.feature_bias = nn.Linear(features.shape[1], 1, bias=False) if features is not None and config.bias == "features" else None
+        self.feature_bias = (
+            nn.Linear(features.shape[1], 1, bias=False) if features is not None and config.bias == "features" else None
+        )
         self._reset()
 
     def forward(self, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -43,14 +45,16 @@ class ItemEncoder(nn.Module):
 
     def catalogue(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors [items, dim] and biases [items] of every item."""
-        return self(torch.arange(self.items))
+        return self.forward(torch.arange(self.items))
 
     def _reset(self) -> None:
         # Orthogonal: distances between item texts survive the adapter, so training starts from text similarity and not from noise.
         if self.adapter is not None:
             nn.init.orthogonal_(self.adapter.weight)
         if self.embedding is not None:
-            nn.init.normal_(self.embedding.weight, std=0.02 if self.adapter is not None else self.embedding.embedding_dim**-0.5)
+            nn.init.normal_(
+                self.embedding.weight, std=0.02 if self.adapter is not None else self.embedding.embedding_dim**-0.5
+            )
         for bias in (self.item_bias, self.feature_bias):
             if bias is not None:
                 nn.init.zeros_(bias.weight)

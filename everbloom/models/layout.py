@@ -39,7 +39,13 @@ class ParameterLayout:
         prefixes = tuple(personal)
         slots, used = [], {"frozen": 0, "shared": 0, "personal": 0}
         for name, parameter in model.named_parameters():
-            group: Group = "frozen" if not parameter.requires_grad else "personal" if prefixes and name.startswith(prefixes) else "shared"
+            group: Group = (
+                "frozen"
+                if not parameter.requires_grad
+                else "personal"
+                if prefixes and name.startswith(prefixes)
+                else "shared"
+            )
             start = used[group]
             used[group] = start + parameter.numel()
             slots.append(Slot(name, tuple(parameter.shape), group, start, used[group]))
@@ -58,7 +64,9 @@ class ParameterLayout:
     def check(self, schema: str, whose: str) -> None:
         """Raises `SchemaError` if the other side's schema is not ours."""
         if schema != self.schema:
-            raise SchemaError(f"{whose} has parameter schema {schema}, this model has {self.schema}: [model] or the catalogue differ")
+            raise SchemaError(
+                f"{whose} has parameter schema {schema}, this model has {self.schema}: [model] or the catalogue differ"
+            )
 
     def flat(self, model: nn.Module, group: Group = "shared") -> NDArray[np.float32]:
         """[params] float32 copy of a group's parameters."""

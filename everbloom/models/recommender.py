@@ -35,7 +35,7 @@ class Recommender(nn.Module):
 
     def users(self, items: torch.Tensor, behaviour: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """User vectors [users, dim] after histories [users, events] of which the first `length` [users] are real."""
-        states = self.user(self.item(items)[0], behaviour)
+        states: torch.Tensor = self.user(self.item(items)[0], behaviour)
         return states[torch.arange(len(states)), length]
 
 

@@ -21,7 +21,9 @@ class Attention(nn.Module):
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """[examples, positions, dim] -> the same shape; position t reads positions <= t."""
         examples, positions, dim = states.shape
-        query, key, value = self.mix(states).view(examples, positions, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = (
+            self.mix(states).view(examples, positions, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+        )
         read = functional.scaled_dot_product_attention(
             query, key, value, is_causal=True, dropout_p=self.dropout if self.training else 0.0
         )

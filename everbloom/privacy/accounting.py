@@ -2,12 +2,11 @@
 
 from functools import lru_cache
 
+import numpy as np
 from dp_accounting import GaussianDpEvent, NeighboringRelation, PoissonSampledDpEvent, SelfComposedDpEvent
 from dp_accounting.pld import PLDAccountant
 from scipy.optimize import brentq
 from scipy.special import log_ndtr, ndtr
-
-import numpy as np
 
 
 @lru_cache(maxsize=4096)

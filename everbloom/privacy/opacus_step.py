@@ -1,4 +1,7 @@
-"""The plan's mechanism on a device: Opacus computes, clips and noises per-example gradients; the plan fixes what Opacus would derive from the data."""
+"""The plan's mechanism on a device: Opacus computes, clips and noises per-example gradients.
+
+The plan fixes what Opacus would derive from the data: rates, steps and the divisor.
+"""
 
 import warnings
 from collections.abc import Callable
@@ -21,8 +24,8 @@ _PHYSICAL_BATCH_BYTES = 64 * 2**20
 class OpacusStep:
     """DP-SGD steps on one model, reusable for one client after another.
 
-    Formal guarantee: each step releases sum(clip(g_i, C)) + N(0, (sC)^2 I) over its sampled examples, divided by the public denominator; sensitivity C
-    under adding or removing one example.
+    Formal guarantee: each step releases sum(clip(g_i, C)) + N(0, (sC)^2 I) over its sampled examples, divided by the public denominator;
+    sensitivity C under adding or removing one example.
     """
 
     def __init__(self, plan: PrivacyPlan, model: nn.Module, learning_rate: float) -> None:
@@ -40,7 +43,7 @@ class OpacusStep:
             poisson_sampling=False,
             loss_reduction="sum",
         )
-        assert isinstance(self.optimizer, DPOptimizer)  # noqa: S101 - narrows the type
+        assert isinstance(self.optimizer, DPOptimizer)
         # Gradients of a sum, as the module was told; but the noisy sum is divided by the plan's constant, never by a number of examples.
         self.optimizer.loss_reduction = "mean"
         self.optimizer.expected_batch_size = plan.denominator

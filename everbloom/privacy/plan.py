@@ -63,18 +63,21 @@ class PrivacyPlan:
         lies = (
             "An interaction lies in exactly one example."
             if self.examples_per_interaction == 1
-            else f"An interaction lies in up to {self.examples_per_interaction} examples; for a whole interaction or a whole user the guarantee is weaker."
+            else f"An interaction lies in up to {self.examples_per_interaction} examples; "
+            "for a whole interaction or a whole user the guarantee is weaker."
         )
         return (
-            f"Each device's messages are ({self.epsilon:.3g}, {self.delta:g})-differentially private over at most {self.max_participations} rounds, with "
-            f"respect to adding or removing one example of that device ({self.example}). {lies} Mechanism: {self.mechanism}, "
-            f"{self.steps_per_round} step(s) a round, divided by the public constant {self.denominator:g}. The device is trusted; the server, the other "
-            "devices and the network are not. Not covered: the fact that a device took part, and central evaluation and the choice of the best round, "
-            "which read held-out events of simulated users."
+            f"Each device's messages are ({self.epsilon:.3g}, {self.delta:g})-differentially private over at most "
+            f"{self.max_participations} rounds, with respect to adding or removing one example of that device ({self.example}). {lies} "
+            f"Mechanism: {self.mechanism}, {self.steps_per_round} step(s) a round, divided by the public constant {self.denominator:g}. "
+            "The device is trusted; the server, the other devices and the network are not. Not covered: the fact that a device took part, "
+            "and central evaluation and the choice of the best round, which read held-out events of simulated users."
         )
 
 
-NO_PRIVACY = "No differential privacy: devices send exact updates, from which a server can infer much of what they hold."
+NO_PRIVACY = (
+    "No differential privacy: devices send exact updates, from which a server can infer much of what they hold."
+)
 
 
 def build_plan(privacy: PrivacyConfig, learning: LearningConfig, model: ModelConfig, rounds: int) -> PrivacyPlan | None:
@@ -84,9 +87,9 @@ def build_plan(privacy: PrivacyConfig, learning: LearningConfig, model: ModelCon
     if learning.max_examples is not None:
         raise PrivacyError(
             "learning.max_examples: choosing a subset ties examples to each other, so one more example would change more than one gradient; "
-            "remove it, or use privacy.sampling = \"poisson\""
+            'remove it, or use privacy.sampling = "poisson"'
         )
-    assert privacy.delta is not None  # noqa: S101 - PrivacyConfig has checked it
+    assert privacy.delta is not None
     participations = min(rounds, privacy.max_participations or rounds)
     steps = participations * learning.local_steps
     rate = privacy.sample_rate or 1.0
@@ -97,7 +100,9 @@ def build_plan(privacy: PrivacyConfig, learning: LearningConfig, model: ModelCon
     else:
         noise = poisson_noise(privacy.epsilon or 0.0, rate, steps, privacy.delta)
     epsilon = (
-        gaussian_epsilon(math.sqrt(steps) / noise, privacy.delta) if rate == 1 else poisson_epsilon(noise, rate, steps, privacy.delta)
+        gaussian_epsilon(math.sqrt(steps) / noise, privacy.delta)
+        if rate == 1
+        else poisson_epsilon(noise, rate, steps, privacy.delta)
     )
     windows = learning.examples == "windows"
     return PrivacyPlan(
@@ -111,5 +116,7 @@ def build_plan(privacy: PrivacyConfig, learning: LearningConfig, model: ModelCon
         steps_per_round=learning.local_steps,
         max_participations=participations,
         examples_per_interaction=1 if windows else model.user.history,
-        example="a window of consecutive events, windows being disjoint" if windows else f"one event with up to {model.user.history - 1} events before it",
+        example="a window of consecutive events, windows being disjoint"
+        if windows
+        else f"one event with up to {model.user.history - 1} events before it",
     )

@@ -12,7 +12,8 @@ from everbloom.methods import Objective
 
 
 class GeneralisedBinaryCrossEntropy(Objective):
-    """(-log sigmoid(target)^beta - sum over negatives of log(1 - sigmoid(negative))) / (k + 1), with beta = a (t (1 - 1/a) + 1/a), a = k / (N - 1)."""
+    """(-log sigmoid(target)^beta - sum over negatives of log(1 - sigmoid(negative))) / (k + 1), with
+    beta = a (t (1 - 1/a) + 1/a), a = k / (N - 1)."""
 
     name: Literal["gbce"]
     calibration: Annotated[float, Field(ge=0, le=1)] = 0.75

@@ -12,7 +12,9 @@ from everbloom.config import ItemModelConfig
 from everbloom.methods import Progress
 
 
-def catalogue_features(texts: list[str], config: ItemModelConfig, cache: Path, progress: Progress) -> NDArray[np.float32] | None:
+def catalogue_features(
+    texts: list[str], config: ItemModelConfig, cache: Path, progress: Progress
+) -> NDArray[np.float32] | None:
     """[items, features] float32, reduced to `config.feature_dim`; None if the model uses no features.
 
     `cache` is a folder; an entry's name is the hash of the encoder's fingerprint and all texts, so a stale entry cannot be hit.

@@ -39,10 +39,16 @@ class LanguageModelFeatures(FeatureEncoder):
             for start in range(0, len(order), self.batch):
                 rows = order[start : start + self.batch]
                 tokens = tokenizer(
-                    [texts[row] or " " for row in rows], padding=True, truncation=True, max_length=self.max_tokens, return_tensors="pt"
+                    [texts[row] or " " for row in rows],
+                    padding=True,
+                    truncation=True,
+                    max_length=self.max_tokens,
+                    return_tensors="pt",
                 )
                 hidden = model(**tokens).last_hidden_state.float()
-                features[rows] = torch.nn.functional.normalize(self._pool(hidden, tokens["attention_mask"]), dim=-1).numpy()
+                features[rows] = torch.nn.functional.normalize(
+                    self._pool(hidden, tokens["attention_mask"]), dim=-1
+                ).numpy()
                 progress(min(start + self.batch, len(order)), len(order))
         return features
 
@@ -50,7 +56,9 @@ class LanguageModelFeatures(FeatureEncoder):
         """The options, and the content of the weights for a folder or the resolved commit for a hub id."""
         location = self._location()
         if Path(location).is_dir():
-            weights = sorted([*Path(location).glob("*.safetensors"), *Path(location).glob("*.bin"), *Path(location).glob("*.json")])
+            weights = sorted(
+                [*Path(location).glob("*.safetensors"), *Path(location).glob("*.bin"), *Path(location).glob("*.json")]
+            )
             digest = hashlib.sha256()
             for path in weights:
                 digest.update(path.name.encode())
@@ -107,4 +115,6 @@ class LanguageModelFeatures(FeatureEncoder):
     @staticmethod
     def _not_found(location: str, error: Exception) -> DataError:
         reason = str(error).strip().splitlines()[0]
-        return DataError(f"model.items.features.model: cannot load {location!r} ({reason}); expected a hub id, a folder with weights, or 'minilm'")
+        return DataError(
+            f"model.items.features.model: cannot load {location!r} ({reason}); expected a hub id, a folder with weights, or 'minilm'"
+        )

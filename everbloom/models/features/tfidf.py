@@ -25,12 +25,18 @@ class TfidfFeatures(FeatureEncoder):
 
         try:
             # Words of one character carry meaning in Chinese and Japanese.
-            words = TfidfVectorizer(max_features=self.max_words, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b").fit_transform(texts)
+            words = TfidfVectorizer(
+                max_features=self.max_words, sublinear_tf=True, token_pattern=r"(?u)\b\w+\b"
+            ).fit_transform(texts)
         except ValueError:
-            raise DataError("model.items.features: the item texts hold no words; check data.text and the item table") from None
+            raise DataError(
+                "model.items.features: the item texts hold no words; check data.text and the item table"
+            ) from None
         dims = min(self.dims, words.shape[1] - 1, words.shape[0] - 1)
         if dims < 1:
-            raise DataError("model.items.features: too few distinct words or items for TF-IDF; use an embedding instead")
+            raise DataError(
+                "model.items.features: too few distinct words or items for TF-IDF; use an embedding instead"
+            )
         reduced = TruncatedSVD(dims, random_state=0).fit_transform(words)
         progress(len(texts), len(texts))
         return np.ascontiguousarray(normalize(reduced), dtype=np.float32)

@@ -1,0 +1,63 @@
+"""`everbloom central`: pooled training of an experiment's model, measured exactly as the federation is."""
+
+from collections.abc import Callable
+from typing import Any
+
+from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.learning.pooled import PooledTrainer
+from everbloom.study import Study
+from server.federation import evaluator_of
+from server.summary import mean_by_protocol
+
+MODEL = "central"
+Told = Callable[[int, float, float], None]
+"""Called after each epoch with (epoch, mean loss, validation measure)."""
+
+
+def train_centrally(study: Study, tell: Told) -> tuple[dict[str, dict[str, float]], list[dict[str, Any]]]:
+    """(protocol -> measure -> mean over tested periods, all test records): per period, trains until validation stops improving.
+
+    Like the federation, a timeline is tested before a period is trained on, and the best epoch's parameters are kept.
+    """
+    evaluator = evaluator_of(study)
+    model = study.new_model()
+    layout = study.layout
+    scorer_model = study.new_model()
+    tests: list[dict[str, Any]] = []
+
+    def scorer() -> ModelScorer:
+        return ModelScorer(scorer_model, layout, layout.flat(model), study.dataset.events)
+
+    loo = study.experiment.protocol.name == "leave-one-out"
+    for period in range(study.timeline.periods):
+        if not loo and study.timeline.has(period, "test"):
+            tests += evaluator.measure(scorer(), model=MODEL, period=period, round=0, split="test")
+        if not loo and period == study.timeline.periods - 1:
+            break  # nothing comes after the last period that could test what it teaches
+        epoch = _train_period(study, model, period, scorer, evaluator, tell)
+        if loo:
+            tests += evaluator.measure(scorer(), model=MODEL, period=period, round=epoch, split="test")
+    return mean_by_protocol(tests, MODEL), tests
+
+
+def _train_period(
+    study: Study, model: Any, period: int, scorer: Callable[[], ModelScorer], evaluator: Any, tell: Told
+) -> int:
+    """Trains one period in place and leaves the best epoch's parameters; returns that epoch."""
+    import torch
+
+    experiment = study.experiment
+    trainer = PooledTrainer(model, study.timeline, experiment.learning, experiment.central, experiment.seed)
+    best, best_epoch, parameters = -1.0, 0, study.layout.flat(model)
+    for epoch in range(1, experiment.central.epochs + 1):
+        loss = trainer.epoch(period, epoch)
+        records = evaluator.measure(scorer(), model=MODEL, period=period, round=epoch, split="validation", subset=True)
+        value = float(records[0][experiment.evaluation.select])
+        tell(epoch, loss, value)
+        if value > best:
+            best, best_epoch, parameters = value, epoch, study.layout.flat(model)
+        elif epoch - best_epoch >= experiment.central.patience:
+            break
+    with torch.no_grad():
+        study.layout.bind(model).copy_(torch.from_numpy(parameters))
+    return best_epoch

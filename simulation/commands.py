@@ -1,0 +1,148 @@
+"""What the commands do: open the study, run or check or train centrally, print the result."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from everbloom.experiment import Experiment, load_experiment
+from everbloom.privacy.plan import NO_PRIVACY
+from everbloom.study import Study, open_study
+from server.run_directory import RunDirectory
+from server.sampling import cohort_size
+from simulation.central import train_centrally
+from simulation.console import RunConsole, progress_bar
+from simulation.run import free_directory, run_in_process
+
+
+def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
+    """`everbloom run`: everything is checked before the run directory is made."""
+    experiment = load_experiment(path, overrides)
+    if experiment.runtime.name == "flower":
+        from simulation.flower import run_on_superlink
+
+        return run_on_superlink(experiment, out or free_directory(Path("runs"), experiment.name), console)
+    study = study_with_progress(experiment, console)
+    run = RunDirectory.create(out or free_directory(Path("runs"), experiment.name), experiment)
+    return _federate(study, run, console, resume=False)
+
+
+def resume_run(path: Path, console: Console) -> dict[str, Any]:
+    """`everbloom run --resume DIR`."""
+    run = RunDirectory.open(path)
+    return _federate(study_with_progress(run.experiment, console), run, console, resume=True)
+
+
+def _federate(study: Study, run: RunDirectory, console: Console, resume: bool) -> dict[str, Any]:
+    console.print(study.plan.describe() if study.plan else NO_PRIVACY, style="dim", highlight=False)
+    watcher = RunConsole(console, study.rounds, f"{study.experiment.name} -> {run.path}")
+    try:
+        with watcher.watching(done=len(run.records("rounds"))):
+            summary = run_in_process(study, run, watcher, resume)
+    except KeyboardInterrupt:
+        console.print(f"interrupted; continue with: everbloom run --resume {run.path}", style="yellow")
+        raise
+    print_summary(console, summary)
+    console.print(f"run directory: {run.path}", highlight=False)
+    return summary
+
+
+def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> None:
+    """`everbloom check`."""
+    experiment = load_experiment(path, overrides)
+    study = study_with_progress(experiment, console)
+    console.print(experiment.to_toml(), markup=False, highlight=False)
+    console.print(_costs(study))
+    console.print(study.plan.describe() if study.plan else NO_PRIVACY, highlight=False)
+    for warning in _doubts(study):
+        console.print(f"note: {warning}", style="yellow", highlight=False)
+
+
+def run_central(path: Path, overrides: Iterable[str], console: Console) -> dict[str, dict[str, float]]:
+    """`everbloom central`: prints an epoch a line and the test measures."""
+    study = study_with_progress(load_experiment(path, overrides), console)
+    select = study.experiment.evaluation.select
+
+    def tell(epoch: int, loss: float, value: float) -> None:
+        console.print(f"epoch {epoch}: loss {loss:.4f}, validation {select} {value:.4f}", highlight=False)
+
+    test, _ = train_centrally(study, tell)
+    console.print(comparison({"central": test}))
+    return test
+
+
+def study_with_progress(experiment: Experiment, console: Console) -> Study:
+    """Opens the study with bars for what takes long the first time."""
+    with progress_bar(console, "preparing data") as preparing, progress_bar(console, "encoding items") as encoding:
+        return open_study(experiment, preparing, encoding)
+
+
+def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
+    """What was reached beside the baselines, and what it cost."""
+    console.print(comparison({"federated": summary["test"], **summary["baselines"]}))
+    privacy = summary["privacy"]
+    spent = (
+        "no privacy"
+        if privacy["epsilon"] is None
+        else f"epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:g} spent"
+    )
+    console.print(
+        f"{summary['rounds']} rounds, {summary['clients']} client updates, {summary['failed']} failed, {summary['seconds']:.0f} s; "
+        f"{summary['bytes_up'] / 1e6:.0f} MB up, {summary['bytes_down'] / 1e6:.0f} MB down; {spent}",
+        highlight=False,
+    )
+
+
+def comparison(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
+    """model -> protocol -> measure -> value, as a table of what fits a line."""
+    table = Table(title="test", title_justify="left")
+    shown = ("hr@10", "ndcg@10", "recall@10", "mrr@10", "coverage@10")
+    for name in ("model", "ranking", *(measure.replace("@", " @ ") for measure in shown)):
+        table.add_column(name, justify="left" if name in ("model", "ranking") else "right")
+    for model, protocols in models.items():
+        for protocol, values in protocols.items():
+            table.add_row(model, protocol, *(f"{values[name]:.4f}" if name in values else "-" for name in shown))
+    return table
+
+
+def _costs(study: Study) -> Table:
+    """Parameters, bytes and, with privacy, noise against signal."""
+    table = Table(show_header=False)
+    parameters = study.layout.size()
+    cohort = cohort_size(study.experiment.federation, study.clients)
+    rows: list[tuple[str, str]] = [
+        ("users, items, events", f"{study.clients:,}, {len(study.dataset.catalog):,}, {len(study.dataset.events):,}"),
+        ("periods, rounds", f"{study.timeline.periods}, {study.rounds}"),
+        ("shared parameters", f"{parameters:,}"),
+        ("bytes per client and round, each way", f"{4 * parameters:,}"),
+        ("clients per round", f"{cohort:,}"),
+    ]
+    if study.plan is not None:
+        rows += [
+            ("epsilon after all rounds of a device", f"{study.plan.epsilon:.4g} at delta {study.plan.delta:g}"),
+            ("noise multiplier", f"{study.plan.noise_multiplier:.4g}"),
+            ("noise on the mean update, in clip norms", f"{study.plan.noise_to_clip(parameters, cohort):.3g}"),
+        ]
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _doubts(study: Study) -> Sequence[str]:
+    """What is allowed but probably not meant."""
+    doubts = []
+    plan, federation = study.plan, study.experiment.federation
+    cohort = cohort_size(federation, study.clients)
+    if plan is not None and (ratio := plan.noise_to_clip(study.layout.size(), cohort)) > 0.5:
+        doubts.append(
+            f"the noise on a mean update is {ratio:.2g} clip norms, more than its signal can be: fewer parameters, a larger cohort or a larger budget"
+        )
+    if plan is not None and plan.delta > 1e-2:
+        doubts.append(f"delta {plan.delta:g} is no meaningful guarantee")
+    if federation.min_replies > cohort:
+        doubts.append(
+            f"federation.min_replies {federation.min_replies} is more than a cohort of {cohort}: no round will change anything"
+        )
+    return doubts
