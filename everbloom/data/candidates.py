@@ -99,7 +99,7 @@ class _Index:
         if (found < 0).any():
             unknown = np.unique(texts[found < 0])
             raise DataError(
-                f"{self._path}: {len(unknown)} {self._kind}s are not in the data set, for example {unknown[0]!r}; the "
+                f"{self._path}: {len(unknown)} {self._kind}s are not in the data set, for example {str(unknown[0])!r}; the "
                 "file belongs to other data, or data.cleaning removed them"
             )
         return found.reshape(ids.shape).astype(np.int32)

@@ -57,7 +57,7 @@ def fetch(name: str, source_folder: Path | None, progress: Progress | None = Non
 
 
 def source_of(name: str) -> Source:
-    """The source of a fetched (or embedded) data set, with default settings. Raises `DataError` if none has the name."""
+    """The source of a fetched (or embedded) data set, with default settings. Raises `DataError` if there is none."""
     if name in EMBEDDED or (name in DOWNLOADS and name in SOURCES.names()):
         table = {"name": name}
     elif download_of(name) and name.startswith(f"{AMAZON}/"):
@@ -88,6 +88,8 @@ def _download(name: str, download: Download, folder: Path, progress: Progress | 
         try:
             size, md5 = _save(url, target, progress)
         except (OSError, HTTPException) as error:  # no network, no such host, refused, timed out, an HTTP error
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()  # it holds the connection
             cause = getattr(error, "reason", error)
             reason = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
             raise DataError(

@@ -32,7 +32,8 @@ def telling(path: Path, encoding: str = "utf-8") -> Iterator[None]:
     except pd.errors.EmptyDataError:
         raise DataError(f"{path}: empty; expected a header line or rows") from None
     except pd.errors.ParserError as error:
-        raise DataError(f"{path}: {str(error).strip().splitlines()[-1]}; are separator and quoting right?") from None
+        told = str(error).strip().splitlines()[-1].removeprefix("Error tokenizing data. C error: ")
+        raise DataError(f"{path}: {told}; are separator and quoting right?") from None
 
 
 def first_line(path: Path, encoding: str = "utf-8") -> str:
