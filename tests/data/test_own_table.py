@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from everbloom.data.own_table import experiment_for, guess_columns, guess_time_format
+from everbloom.config import DataConfig
+from everbloom.data.own_table import experiment_tables, guess_columns, guess_time_format
 from everbloom.data.prepare import prepare
 from everbloom.data.sources.table import TableFiles
 from everbloom.errors import ConfigError, DataError
-from everbloom.experiment import Experiment
+from everbloom.experiment import Experiment, parse_experiment
 
 DAY = 86_400
 
@@ -21,7 +22,7 @@ def table(path: Path, days: list[int], name: str = "e.csv") -> Path:
 
 def imported(path: Path, name: str = "mine", **more) -> Experiment:
     source = TableFiles(name="table", **guess_columns(path, {"path": str(path), **more}))
-    return experiment_for(name, source, prepare(Experiment(name="x", data={"source": source}).data))
+    return parse_experiment(experiment_tables(name, source, prepare(DataConfig(source=source))))
 
 
 def test_usual_column_names_are_found(tmp_path):
@@ -63,6 +64,15 @@ def test_the_protocol_fits_the_time_there_is(tmp_path):
     assert imported(table(tmp_path, list(range(0, 90, 3)))).protocol.cut == "month"
     assert imported(table(tmp_path, list(range(0, 22)))).protocol.cut == "week"
     assert imported(table(tmp_path, [0] * 4)).protocol.name == "leave-one-out"
+    many_years = imported(table(tmp_path, list(range(0, 3000, 20)))).protocol
+    assert (many_years.cut, many_years.periods) == ("counts", 6)
+
+
+def test_the_value_tells_the_behaviour(tmp_path):
+    (tmp_path / "e.csv").write_text("user,item,Rating\n1,2,4\n")
+    found = guess_columns(tmp_path / "e.csv", {})
+    assert (found["value"], found["default_behaviour"]) == ("Rating", "rate")
+    assert guess_columns(tmp_path / "e.csv", {"default_behaviour": "like"})["default_behaviour"] == "like"
 
 
 def test_an_order_only_table_is_measured_by_leave_one_out(tmp_path):

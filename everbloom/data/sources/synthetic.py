@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
 
 from everbloom.config import BehaviourName
 from everbloom.data.sources.topics import ADJECTIVES, TOPICS
@@ -35,8 +35,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 class Synthetic(Source):
     """Items have title, category and price. Any size; the same settings give the same data."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, validate_by_name=False)
-
     name: Literal["synthetic"] = "synthetic"
     seed: int = 0
     users: PositiveInt = 500
@@ -49,11 +47,11 @@ class Synthetic(Source):
     """Steps of the random walk of tastes, equally long."""
     drift: Annotated[float, Field(ge=0, le=1)] = 0.3
     """How much of a taste is new in each step; 0: tastes never change, 1: they are drawn anew."""
-    focus: PositiveFloat = 2.0
+    focus: PositiveFloat = 3.0
     """How strongly a taste prefers its topics; near 0 everyone likes everything."""
     persistence: Share = 0.4
     """Probability that an event stays with the topic of the event before."""
-    popularity: Annotated[float, Field(ge=0)] = 1.0
+    popularity: Annotated[float, Field(ge=0)] = 0.8
     """Exponent of Zipf's law of item popularity."""
     new_item_rate: Share = 0.2
     """Share of items that arrive after the first period, evenly over time; the others are there from the start."""
