@@ -4,10 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from client.randomness import Randomness
 from client.workbench import Workbench
 from everbloom.data.events import UserEvents
 from everbloom.data.timeline import positive_weights
+from everbloom.errors import SchemaError
 from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.examples import build_examples
 from everbloom.privacy.plan import PrivacyPlan
@@ -41,6 +44,11 @@ class Device:
         """One round. Raises `SchemaError` if the server's model is another, `BudgetExceeded` if the budget is spent."""
         bench = self.workbench(task.terms)
         bench.layout.check(task.schema, "the server")
+        if task.parameters.dtype != np.float32 or task.parameters.shape != (bench.layout.size(),):
+            raise SchemaError(
+                f"the server sent {task.parameters.dtype} parameters of shape {task.parameters.shape}, "
+                f"this model has float32 of shape ({bench.layout.size()},)"
+            )
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
         learning, seed = task.terms.learning, task.terms.seed

@@ -51,13 +51,13 @@ class FileLedger:
         if not self.path.exists():
             return []
         entries = []
-        for number, line in enumerate(self.path.read_text().splitlines(), start=1):
-            try:
-                entries.append(json.loads(line))
-            except json.JSONDecodeError:
+        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
+            entry = _parse(line)
+            if entry is None:
                 raise PrivacyError(
                     f"{self.path}:{number}: the ledger is damaged; refused, because what was spent is unknown"
-                ) from None
+                )
+            entries.append(entry)
         return entries
 
     def _append(self, entry: dict[str, Any]) -> None:
@@ -67,6 +67,18 @@ class FileLedger:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """An entry, or None if the line is none."""
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(entry, dict):
+        return None
+    whole = entry.get("status") == "committed" or (entry.get("status") == "reserved" and "plan" in entry)
+    return entry if whole else None
 
 
 def _terms(plan: PrivacyPlan) -> dict[str, Any]:

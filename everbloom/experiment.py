@@ -1,10 +1,11 @@
 """An experiment: the parsed TOML file, with overrides applied and defaults filled in."""
 
+import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomli_w
 from pydantic import Field, ValidationError
@@ -21,7 +22,7 @@ from everbloom.config import (
     RuntimeConfig,
 )
 from everbloom.errors import ConfigError
-from everbloom.registry import Table
+from everbloom.registry import MethodProblems, Table
 
 
 class Experiment(Table):
@@ -62,7 +63,7 @@ def parse_experiment(tables: Mapping[str, Any], where: str = "experiment") -> Ex
     try:
         return Experiment.model_validate(dict(tables))
     except ValidationError as error:
-        raise ConfigError(f"{where}: {'; '.join(_problems(error))}") from None
+        raise ConfigError(f"{where}: {'; '.join(_problems(error, Experiment))}") from None
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:
@@ -84,20 +85,61 @@ def _apply(tables: dict[str, Any], override: str) -> None:
     table[last] = value
 
 
-def _problems(error: ValidationError, prefix: str = "") -> list[str]:
-    """One phrase a problem: where, what was given, what was expected."""
-    phrases = []
+def _problems(error: ValidationError, table: type[Table], prefix: tuple[str, ...] = ()) -> list[str]:
+    """One phrase a problem: where, what was expected, what was given. `table` is what was validated, found at `prefix`."""
+    found: dict[tuple[str, str], list[str]] = {}
     for problem in error.errors(include_url=False):
-        where = ".".join([prefix, *map(str, problem["loc"])] if prefix else map(str, problem["loc"]))
         inner = problem.get("ctx", {}).get("error")
-        if isinstance(inner, ValidationError):
-            phrases += _problems(inner, where)
-        elif problem["type"] == "extra_forbidden":
-            phrases.append(f"{where}: unknown key; see `everbloom check` for the keys there are")
+        if isinstance(inner, MethodProblems):
+            found |= {
+                ("", phrase): []
+                for phrase in _problems(inner.problems, inner.method, (*prefix, *map(str, problem["loc"])))
+            }
+            continue
+        owner, keys = _owner(table, problem["loc"])
+        where = ".".join((*prefix, *keys)) or "the file"
+        given = problem["input"]
+        shown = "" if isinstance(given, (dict, Table)) else f" (given: {json.dumps(given, default=str)})"
+        if problem["type"] == "extra_forbidden":
+            told, shown = _unknown_key(owner, keys[-1]), ""
         elif problem["type"] == "missing":
-            phrases.append(f"{where}: missing; it has no default")
+            told = "missing; it has no default"
         else:
-            given = problem["input"]
-            shown = "" if isinstance(given, (dict, Table)) else f" (given: {json.dumps(given, default=str)})"
-            phrases.append(f"{where}: {problem['msg'].removeprefix('Value error, ')}{shown}")
-    return phrases
+            told = problem["msg"].removeprefix("Value error, ")
+        alternatives = found.setdefault((f"{where}: ", shown), [])
+        if told not in alternatives:  # what was tried for one value (a number, a fraction) is one problem
+            alternatives.append(told)
+    return [f"{where}{', or: '.join(told)}{shown}" for (where, shown), told in found.items()]
+
+
+def _owner(table: type[Table], place: tuple[int | str, ...]) -> tuple[type[Table], list[str]]:
+    """The table that the last key of `place` stands in, and `place` as the file's keys, without pydantic's names of alternatives."""
+    keys = []
+    for depth, step in enumerate(place):
+        keys.append(str(step))
+        field = {field.alias or name: field for name, field in table.model_fields.items()}.get(str(step))
+        if field is None:
+            break
+        nested = [kind for kind in (field.annotation, *get_args(field.annotation)) if _is_table(kind)]
+        if nested:
+            table = nested[0]
+        elif depth + 1 < len(place):
+            # What follows a plain value: a key or a position within it, or which alternative was tried.
+            keys += [
+                str(rest)
+                for rest in place[depth + 1 :]
+                if not str(rest).startswith(("constrained-", "literal[", "[key]"))
+            ]
+            break
+    return table, keys
+
+
+def _is_table(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, Table)
+
+
+def _unknown_key(table: type[Table], key: str) -> str:
+    known = [field.alias or name for name, field in table.model_fields.items()]
+    near = difflib.get_close_matches(key, known, n=1)
+    meant = f"; did you mean {near[0]!r}?" if near else ";"
+    return f"unknown key{meant} the keys here are: {', '.join(known)}"

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from everbloom.errors import ConfigError
 
@@ -24,6 +24,15 @@ class Method(Table):
     """A table whose `name` chooses the implementation."""
 
     name: str
+
+
+class MethodProblems(ValueError):
+    """A method's table is wrong: which class it was to become, and pydantic's account of what is wrong."""
+
+    def __init__(self, method: type[Method], problems: ValidationError) -> None:
+        super().__init__(str(problems))
+        self.method = method
+        self.problems = problems
 
 
 M = TypeVar("M", bound=Method)
@@ -62,4 +71,7 @@ class Registry(Generic[M]):
             found = self.method_class(table["name"])
         except ConfigError as error:
             raise ValueError(str(error)) from None
-        return found.model_validate(dict(table))
+        try:
+            return found.model_validate(dict(table))
+        except ValidationError as error:
+            raise MethodProblems(found, error) from None

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
+from zipfile import BadZipFile
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -16,6 +17,9 @@ from everbloom.registry import Table
 
 TRAIN = "train"
 HELLO = "query.hello"
+
+_UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, EOFError, OSError, BadZipFile)
+"""What records of the wrong shape and bytes that are no array raise."""
 
 
 class Terms(Table):
@@ -75,7 +79,7 @@ class Task:
                 round=int(record["round"]),  # type: ignore[arg-type]
                 window=TrainingWindow(int(start), int(end), int(held_out)),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None
 
 
@@ -103,7 +107,7 @@ class Update:
             meta = content.config_records["meta"]
             delta = content.array_records["update"]["delta"].numpy()
             return cls(delta=delta, clients=int(meta["clients"]), schema=str(meta["schema"]))  # type: ignore[arg-type]
-        except (KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise SchemaError(f"reply is no update of this version of everbloom: {error!r}") from None
 
 

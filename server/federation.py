@@ -38,6 +38,16 @@ def evaluator_of(study: Study) -> Evaluator:
     return Evaluator(study.timeline, evaluation, candidates=stored, seed=study.experiment.seed)
 
 
+def check_measurements(study: Study) -> None:
+    """Raises `InputError`, before any work, if a period could not be measured as the experiment asks."""
+    evaluator_of(study)
+    splits: tuple[Split, ...] = ("validation", "test")
+    for period in range(study.timeline.periods):
+        for split in splits:
+            if study.timeline.has(period, split):
+                study.timeline.cases(period, split)
+
+
 def initial_state(study: Study) -> FederationState:
     """Before the first round."""
     parameters = study.layout.flat(study.new_model())

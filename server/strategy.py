@@ -10,7 +10,7 @@ from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
 from everbloom.data.timeline import TrainingWindow
-from everbloom.errors import SchemaError
+from everbloom.errors import InputError, SchemaError
 from everbloom.methods import ServerOptimizer
 from everbloom.models.layout import ParameterLayout
 from everbloom.wire import TRAIN, Task, Terms, Update
@@ -51,13 +51,16 @@ class FlatStrategy(Strategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Adds replies as they arrive. None for the arrays if fewer than `min_replies` clients answered: the round changes nothing."""
+        """Adds replies as they arrive. None for the arrays if fewer than `min_replies` clients answered: the round changes nothing.
+
+        Raises `InputError` if training diverged.
+        """
         total = np.zeros(self.layout.size(), dtype=np.float64)
         clients = bytes_up = 0
         self.reasons = []
         for reply in replies:
             try:
-                update = self._read(reply)
+                update = self._read(reply, open_clients=len(self.cohort) - clients)
             except SchemaError as error:  # this client failed; the others' work stands
                 self.reasons.append(str(error))
                 continue
@@ -70,7 +73,14 @@ class FlatStrategy(Strategy):
         if clients < self.min_replies:
             return None, metrics
         mean = (total / clients).astype(np.float32)
-        moved, self.state = self.optimizer.apply(self.state, self._parameters, mean)
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved, state = self.optimizer.apply(self.state, self._parameters, mean)
+        if not np.isfinite(moved).all():
+            raise InputError(
+                f"round {server_round}: the global parameters are no longer finite; lower federation.optimizer.learning_rate "
+                "or learning.learning_rate"
+            )
+        self.state = state
         return ArrayRecord({"flat": Array(moved)}), metrics
 
     def configure_evaluate(
@@ -86,13 +96,17 @@ class FlatStrategy(Strategy):
     def summary(self) -> None:
         """The run directory says what there is to say."""
 
-    def _read(self, reply: Message) -> Update:
+    def _read(self, reply: Message, open_clients: int) -> Update:
+        """The update in a reply, which may stand for at most `open_clients` clients. Raises `SchemaError` on anything else."""
         if reply.has_error():
             raise SchemaError(f"error {reply.error.code}: {reply.error.reason}")
         update = Update.unpack(reply.content)
         self.layout.check(update.schema, "a device")
-        if update.delta.shape != (self.layout.size(),) or not np.isfinite(update.delta).all() or update.clients < 1:
+        delta = update.delta
+        if delta.dtype != np.float32 or delta.shape != (self.layout.size(),) or not np.isfinite(delta).all():
             raise SchemaError(
-                f"a device sent an unusable update: shape {update.delta.shape}, {update.clients} clients, or not finite"
+                f"a device sent an unusable update: {delta.dtype} of shape {delta.shape}, expected finite float32 of shape ({self.layout.size()},)"
             )
+        if not 1 <= update.clients <= open_clients:
+            raise SchemaError(f"a device sent an update for {update.clients} clients, expected 1 to {open_clients}")
         return update

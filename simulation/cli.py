@@ -44,8 +44,10 @@ def run(
 
     console = Console()
     if resume is not None:
-        if experiment is not None or overrides or out is not None:
-            raise ConfigError("--resume continues a run as it was started; it takes no experiment, no -s and no --out")
+        if experiment is not None or overrides or out is not None or runtime is not None:
+            raise ConfigError(
+                "--resume continues a run as it was started; it takes no experiment, no -s, no --out and no --runtime"
+            )
         resume_run(resume, console)
     else:
         extra = [f"runtime.name={runtime}"] if runtime else []
@@ -100,8 +102,8 @@ def main() -> None:
     app.add_typer(data_app, name="data")
     try:
         app()
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+    except (InputError, FloatingPointError) as error:
+        print(f"error: {' '.join(str(error).splitlines())}", file=sys.stderr)  # noqa: T201
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)

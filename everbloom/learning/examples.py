@@ -89,7 +89,7 @@ def _gather(
     row = starts[:, None] + np.arange(width)
     real = row < stops[:, None]
     row = np.where(real, row, 0)
-    learnt = row == stops[:, None] - 1 if only_last else real
+    learnt = real & (row == stops[:, None] - 1) if only_last else real
     if len(item) == 0:
         return Examples(
             *(torch.zeros((0, width), dtype=dtype) for dtype in (torch.int64, torch.int64, torch.bool, torch.float32))

@@ -1,6 +1,7 @@
 """One client's local training: the same function on a device, in a simulation and in a test."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
-from everbloom.privacy.opacus_step import OpacusStep
 from everbloom.privacy.plan import PrivacyPlan
+
+if TYPE_CHECKING:
+    from everbloom.privacy.opacus_step import OpacusStep
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class LocalTrainer:
         self.learning = learning
         self.vector = layout.bind(model)
         self.gradient = torch.zeros_like(self.vector)
-        self.private = OpacusStep(plan, model, learning.learning_rate) if plan is not None else None
+        self.private = _private_step(plan, model, learning) if plan is not None else None
         self._named = dict(model.named_parameters())
 
     def update(
@@ -58,6 +61,7 @@ class LocalTrainer:
                     len(examples),
                     draws.sampling,
                     draws.noise,
+                    regularise=lambda: self._pull(start),
                 )
             elif len(examples):
                 self._plain(examples, negatives, start)
@@ -77,6 +81,17 @@ class LocalTrainer:
             self.gradient.add_(self.vector - start, alpha=self.learning.proximal_mu)
             self.vector.add_(self.gradient, alpha=-self.learning.learning_rate)
 
+    def _pull(self, start: torch.Tensor) -> None:
+        """Adds FedProx's gradient mu (w - w_global) to each parameter's."""
+        if self.learning.proximal_mu == 0:
+            return
+        drift = self.vector - start
+        for slot in self.layout.slots:
+            if slot.group == "shared":
+                gradient = self._named[slot.name].grad
+                assert gradient is not None
+                gradient.add_(drift[slot.start : slot.end].view(slot.shape), alpha=self.learning.proximal_mu)
+
     def _losses(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
         """[examples] losses. Under privacy each example sees its own copy of the negatives, so that per-example gradients are separate."""
         shared = negatives.unsqueeze(0)
@@ -84,3 +99,10 @@ class LocalTrainer:
             shared = shared.expand(len(examples), -1)
         scores = self.model(examples.items, examples.behaviour, shared)
         return self.learning.objective.per_example(scores, build_candidates(examples, negatives, self.model.item.items))
+
+
+def _private_step(plan: PrivacyPlan, model: Recommender, learning: LearningConfig) -> "OpacusStep":
+    """Opacus doubles the import time of a client, which on a SuperNode is a new process for every message."""
+    from everbloom.privacy.opacus_step import OpacusStep
+
+    return OpacusStep(plan, model, learning.learning_rate)

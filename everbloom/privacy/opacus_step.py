@@ -34,15 +34,18 @@ class OpacusStep:
         # Opacus wants a loader to derive its rates from; ours come from the plan, so this one only satisfies the call.
         unused = DataLoader(TensorDataset(torch.zeros(1)), batch_size=1)
         optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=learning_rate)
-        self.module, self.optimizer, _ = PrivacyEngine().make_private(
-            module=model,
-            optimizer=optimizer,
-            data_loader=unused,
-            noise_multiplier=plan.noise_multiplier,
-            max_grad_norm=plan.clip_norm,
-            poisson_sampling=False,
-            loss_reduction="sum",
-        )
+        with warnings.catch_warnings():
+            # Known and stated: the noise comes from torch's generator, not from a cryptographic one.
+            warnings.filterwarnings("ignore", message="Secure RNG turned off")
+            self.module, self.optimizer, _ = PrivacyEngine().make_private(
+                module=model,
+                optimizer=optimizer,
+                data_loader=unused,
+                noise_multiplier=plan.noise_multiplier,
+                max_grad_norm=plan.clip_norm,
+                poisson_sampling=False,
+                loss_reduction="sum",
+            )
         assert isinstance(self.optimizer, DPOptimizer)
         # Gradients of a sum, as the module was told; but the noisy sum is divided by the plan's constant, never by a number of examples.
         self.optimizer.loss_reduction = "mean"
@@ -50,13 +53,39 @@ class OpacusStep:
         parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
         self.physical_batch = max(1, _PHYSICAL_BATCH_BYTES // (4 * parameters))
 
-    def run(self, loss: PerExampleLoss, examples: int, sampling: torch.Generator, noise: torch.Generator) -> None:
-        """One round's steps, in place on the model. Empty batches step too: noise alone is what they must release."""
+    def run(
+        self,
+        loss: PerExampleLoss,
+        examples: int,
+        sampling: torch.Generator,
+        noise: torch.Generator,
+        regularise: Callable[[], None] | None = None,
+    ) -> None:
+        """One round's steps, in place on the model. Empty batches step too: noise alone is what they must release.
+
+        `regularise` may add to the parameters' `grad` once the noise is in it; it must not read data, so that it is post-processing.
+        """
+        self._forget()
         self.optimizer.generator = noise
+        self.optimizer.attach_step_hook(lambda _: None if regularise is None else regularise())
         for _ in range(self.plan.steps_per_round):
             self._accumulate(loss, self._sample(examples, sampling))
             self.optimizer.step()
             self.optimizer.zero_grad()
+
+    def _forget(self) -> None:
+        """Drops what a client that failed halfway left behind: its gradients must not enter the next one's sum."""
+        self.optimizer._step_skip_queue.clear()
+        self.optimizer._is_last_step_skipped = False
+        self.optimizer.zero_grad()
+        for parameter in self.optimizer.params:
+            parameter._forward_counter = 0
+            if hasattr(parameter, "_current_grad_sample"):
+                del parameter._current_grad_sample
+        for part in self.model.modules():
+            for left in ("activations", "max_batch_len"):
+                if hasattr(part, left):
+                    delattr(part, left)
 
     def _sample(self, examples: int, sampling: torch.Generator) -> torch.Tensor:
         if self.plan.sample_rate == 1:
