@@ -1,0 +1,52 @@
+"""Candidates against brute force: distinct own items once, usable negatives, nothing of one example in another's."""
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from everbloom.learning.candidates import build_candidates, draw_negatives
+from everbloom.learning.examples import Examples
+
+
+def padded(rows: list[list[int]]) -> Examples:
+    width = max(map(len, rows))
+    real = torch.tensor([[place < len(row) for place in range(width)] for row in rows])
+    items = torch.tensor([row + [0] * (width - len(row)) for row in rows])
+    return Examples(items, torch.zeros_like(items), real, real.float())
+
+
+row_lists = st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=6), min_size=1, max_size=4)
+
+
+@given(row_lists, st.lists(st.integers(0, 8), min_size=1, max_size=8))
+def test_candidates_by_brute_force(rows, negatives):
+    found = build_candidates(padded(rows), torch.tensor(negatives), 9)
+    width = found.positions
+    for place, row in enumerate(rows):
+        masked = found.masked[place, 0].tolist()
+        own_columns = [column for column in range(width) if not masked[column]]
+        assert own_columns == [column for column, item in enumerate(row) if item not in row[:column]]
+        assert [masked[width + column] for column in range(len(negatives))] == [item in row for item in negatives]
+        assert [row[column] for column in found.target[place, : len(row)].tolist()] == row
+        assert not any(masked[column] for column in found.target[place, : len(row)].tolist())
+        assert int(found.own[place]) == len(set(row))
+        assert int(found.negatives[place]) == sum(item not in row for item in negatives)
+
+
+@given(row_lists, st.lists(st.integers(0, 8), min_size=1, max_size=8))
+def test_an_example_alone_has_the_same_candidates_as_among_others(rows, negatives):
+    together = build_candidates(padded(rows), torch.tensor(negatives), 9)
+    examples = padded(rows)
+    for place in range(len(rows)):
+        alone = build_candidates(examples.take(torch.tensor([place])), torch.tensor(negatives), 9)
+        for name in ("target", "masked", "own", "negatives"):
+            assert torch.equal(getattr(alone, name)[0], getattr(together, name)[place]), name
+
+
+def test_negatives_are_uniform_over_the_catalogue():
+    drawn = draw_negatives(10, 20_000, np.random.default_rng(0))
+    counts = np.bincount(drawn.numpy(), minlength=10)
+    assert len(counts) == 10
+    # chi-square with 9 degrees of freedom: 27.9 is its 99.9% point
+    assert ((counts - 2000) ** 2 / 2000).sum() < 27.9

@@ -1,0 +1,175 @@
+"""The model: what a position may read, that training and ranking score alike, and the parts of the score."""
+
+import numpy as np
+import pytest
+import torch
+
+from everbloom.config import ModelConfig
+from everbloom.data.events import BEHAVIOURS
+from everbloom.models.recommender import Recommender, build_recommender
+
+ITEMS = 15
+VARIANTS = {
+    "embedding": {},
+    "features": {"items": {"features": {"name": "tfidf"}, "embedding": False, "bias": "features"}},
+    "both": {"items": {"features": {"name": "tfidf"}}},
+    "no-bias": {"items": {"bias": "none"}},
+    "behaviours": {"user": {"behaviours": True}},
+    "mlp": {"score": "mlp"},
+    "deep": {"user": {"layers": 2}},
+    "flat": {"user": {"layers": 0}},
+}
+
+
+def model_of(variant: str = "both", **tables: object) -> Recommender:
+    given = {"dim": 8, **VARIANTS[variant], **tables}
+    given["user"] = {"layers": 1, "heads": 2, "history": 6, "feedforward": 2, "dropout": 0.0, **given.get("user", {})}
+    config = ModelConfig.model_validate(given)
+    features = np.random.default_rng(0).normal(size=(ITEMS, 5)).astype(np.float32)
+    model = build_recommender(ITEMS, features if config.items.features else None, config, seed=1)
+    torch.manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():  # a fresh model's residual branches are zero: they would hide a mistake
+            parameter.add_(torch.randn_like(parameter) * 0.3)
+    return model.eval()
+
+
+def batch(rows: int = 3, width: int = 6, seed: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    return (
+        torch.randint(ITEMS, (rows, width), generator=draw),
+        torch.randint(len(BEHAVIOURS), (rows, width), generator=draw),
+    )
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_a_position_reads_what_comes_before_it_and_nothing_else(variant):
+    """Changing the item at t changes no score of earlier positions (its own included), and does change later ones."""
+    model = model_of(variant)
+    items, behaviour = batch()
+    negatives = torch.tensor([[1, 2, 3]])
+    before = model(items, behaviour, negatives)[..., 6:]
+    for place in range(6):
+        changed, other = items.clone(), behaviour.clone()
+        changed[:, place] = (changed[:, place] + 1) % ITEMS
+        other[:, place] = (other[:, place] + 1) % len(BEHAVIOURS)
+        after = model(changed, other, negatives)[..., 6:]
+        assert torch.equal(after[:, : place + 1], before[:, : place + 1])
+        if place < 5:
+            assert not torch.allclose(after[:, place + 1], before[:, place + 1])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_padding_changes_nothing_before_it(variant):
+    model = model_of(variant)
+    items, behaviour = batch()
+    negatives = torch.tensor([[1, 2, 3]])
+    short = model(items[:, :4], behaviour[:, :4], negatives)
+    padded = torch.cat([items[:, :4], torch.zeros((3, 2), dtype=torch.int64)], dim=1)
+    long = model(padded, torch.cat([behaviour[:, :4], torch.ones((3, 2), dtype=torch.int64)], dim=1), negatives)
+    torch.testing.assert_close(long[:, :4, [0, 1, 2, 3, 6, 7, 8]], short)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_training_and_ranking_give_the_same_scores(variant):
+    """`forward` at position t = the score of `users` after t events with the catalogue's vectors."""
+    model = model_of(variant)
+    items, behaviour = batch()
+    everything = torch.arange(ITEMS).unsqueeze(0)
+    trained = model(items, behaviour, everything)
+    vectors, bias = model.item.catalogue()
+    for length in range(6):
+        users = model.users(items[:, :5], behaviour[:, :5], torch.full((3,), min(length, 5)))
+        ranked = model.score(users.unsqueeze(1), vectors.unsqueeze(0), bias.unsqueeze(0)).squeeze(1)
+        torch.testing.assert_close(trained[:, length, 6:], ranked)
+        own = torch.gather(ranked, 1, items)
+        torch.testing.assert_close(trained[:, length, :6], own)
+
+
+def test_the_length_of_a_history_is_each_users_own():
+    model = model_of()
+    items, behaviour = batch()
+    together = model.users(items[:, :5], behaviour[:, :5], torch.tensor([0, 2, 5]))
+    for row, length in enumerate((0, 2, 5)):
+        alone = model.users(items[row : row + 1, :length], behaviour[row : row + 1, :length], torch.tensor([length]))
+        torch.testing.assert_close(together[row], alone[0])
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_negatives_shared_or_one_copy_an_example_score_alike(variant, shared):
+    model = model_of(variant)
+    items, behaviour = batch()
+    negatives = torch.tensor([[4, 4, 9]])
+    given = negatives if shared else negatives.expand(3, -1)
+    torch.testing.assert_close(model(items, behaviour, given), model(items, behaviour, negatives.repeat(3, 1)))
+
+
+def test_behaviours_count_only_where_they_are_read():
+    items, behaviour = batch()
+    other = (behaviour + 1) % len(BEHAVIOURS)
+    negatives = torch.tensor([[1, 2]])
+    plain, reading = model_of("both"), model_of("behaviours")
+    assert torch.equal(plain(items, behaviour, negatives), plain(items, other, negatives))
+    assert not torch.allclose(reading(items, behaviour, negatives)[:, 1:], reading(items, other, negatives)[:, 1:])
+
+
+def test_mlp_score_is_one_hidden_layer_over_the_pair():
+    model = model_of("mlp")
+    draw = torch.Generator().manual_seed(0)
+    users, items, bias = (torch.randn(shape, generator=draw) for shape in ((2, 3, 8), (2, 4, 8), (2, 4)))
+    found = model.score(users, items, bias)
+    weights = torch.cat([model.score.user.weight, model.score.item.weight], dim=1)
+    for b in range(2):
+        for t in range(3):
+            for c in range(4):
+                hidden = torch.nn.functional.gelu(
+                    weights @ torch.cat([users[b, t], items[b, c]]) + model.score.user.bias
+                )
+                expected = model.score.out.weight[0] @ hidden + bias[b, c]
+                torch.testing.assert_close(found[b, t, c], expected)
+
+
+def test_mlp_score_is_personal():
+    """Two users order items differently, which W [u, i] without a hidden layer cannot do."""
+    model = model_of("mlp")
+    vectors, bias = model.item.catalogue()
+    users = torch.randn((1, 40, 8), generator=torch.Generator().manual_seed(1))
+    best = model.score(users, vectors.unsqueeze(0), bias.unsqueeze(0))[0].argmax(dim=1)
+    assert len(set(best.tolist())) > 1
+
+
+def test_history_of_one_reads_nothing():
+    """The only position follows the start token alone: everyone gets the same scores."""
+    model = model_of(user={"history": 1, "behaviours": True})
+    items, behaviour = batch(width=1)
+    found = model(items, behaviour, torch.tensor([[1, 2]]))[..., 1:]
+    assert torch.equal(found[0], found[1])
+
+
+def test_an_untrained_text_model_ranks_by_likeness_to_the_last_item():
+    """What makes it worth starting under noise: before any training the user vector is about that of the last item."""
+    features = np.eye(ITEMS, dtype=np.float32)
+    config = ModelConfig.model_validate(
+        {
+            "dim": 16,
+            "items": {"features": {"name": "tfidf"}, "embedding": False},
+            "user": {"history": 4, "dropout": 0.0},
+        }
+    )
+    model = build_recommender(ITEMS, features, config, seed=0).eval()
+    items = torch.tensor([[2, 7, 5]])
+    user = model.users(items, torch.zeros_like(items), torch.tensor([3]))
+    vectors, _ = model.item.catalogue()
+    assert int((user @ vectors.T).argmax()) == 5
+
+
+def test_both_sides_build_the_same_model_and_touch_no_global_generator():
+    config = ModelConfig.model_validate({"dim": 8})
+    torch.manual_seed(1)
+    state = torch.get_rng_state()
+    one, other = build_recommender(9, None, config, seed=4), build_recommender(9, None, config, seed=4)
+    assert torch.equal(torch.get_rng_state(), state)
+    for (name, a), (_, b) in zip(one.named_parameters(), other.named_parameters(), strict=True):
+        assert torch.equal(a, b), name
+    assert not torch.equal(one.item.embedding.weight, build_recommender(9, None, config, seed=5).item.embedding.weight)
