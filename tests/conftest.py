@@ -6,17 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from everbloom.experiment import Experiment, parse_experiment
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study, open_study
+
+torch.set_num_threads(1)  # the tests' tensors are too small to share
 
 TINY: dict[str, Any] = {
     "name": "tiny",
     "seed": 3,
     "data": {
         "text": "{title}",
-        "source": {"name": "synthetic", "users": 12, "items": 30, "events_per_user": 14, "seed": 2},
+        "source": {"name": "synthetic", "users": 20, "items": 30, "events_per_user": 20, "seed": 2},
     },
     "protocol": {"name": "timeline", "cut": "counts", "periods": 2, "warm_start": 0.7, "validation": 0.2},
     "model": {"dim": 8, "user": {"layers": 1, "heads": 2, "history": 5, "feedforward": 1, "dropout": 0.0}},

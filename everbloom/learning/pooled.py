@@ -49,7 +49,7 @@ class PooledTrainer:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
-        return float(loss)
+        return float(loss.detach())
 
     def _examples(self, window: TrainingWindow, rng: np.random.Generator) -> Examples:
         """Everybody's examples of one epoch; windows are laid anew each time."""

@@ -1,0 +1,66 @@
+"""Pooled training: everybody's examples once an epoch, Adam by hand, the same numbers for the same seed."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+
+from everbloom.learning.pooled import PooledTrainer
+
+
+@pytest.fixture
+def study(tiny, study_of):
+    return study_of(tiny(central={"batch": 8, "learning_rate": 0.01}))
+
+
+def pooled(study, seed: int = 0) -> PooledTrainer:
+    experiment = study.experiment
+    return PooledTrainer(study.new_model(), study.timeline, experiment.learning, experiment.central, seed)
+
+
+def test_an_epoch_sees_every_training_positive_once(study):
+    trainer = pooled(study)
+    seen: Counter[int] = Counter()
+
+    def look(batch, rng):
+        seen.update(batch.items[batch.weight > 0].tolist())
+        return 0.0
+
+    trainer._step = look
+    trainer.epoch(0, 1)
+    log, window = study.timeline.log, study.timeline.window(0)
+    learnable = (log.time >= window.start) & (log.time < window.end) & (study.timeline.weight > 0)
+    assert seen == Counter(log.item[learnable].tolist())
+    assert seen.total() > 50
+
+
+def test_loss_falls(study):
+    trainer = pooled(study)
+    losses = [trainer.epoch(0, epoch) for epoch in range(1, 6)]
+    assert losses[-1] < losses[0] - 0.05
+
+
+def test_one_seed_one_result(study):
+    models = []
+    for seed in (0, 0, 1):
+        trainer = pooled(study, seed)
+        trainer.epoch(0, 1)
+        models.append(study.layout.flat(trainer.model))
+    assert np.array_equal(models[0], models[1])
+    assert not np.array_equal(models[0], models[2])
+
+
+def test_a_step_is_adams(study):
+    """One epoch in one batch: the first Adam step moves each parameter by lr against its gradient's sign."""
+    experiment = study.experiment.model_copy(
+        update={"central": study.experiment.central.model_copy(update={"batch": 10_000})}
+    )
+    trainer = PooledTrainer(study.new_model(), study.timeline, experiment.learning, experiment.central, 0)
+    before = study.layout.flat(trainer.model)
+    trainer.epoch(0, 1)
+    moved = study.layout.flat(trainer.model) - before
+    gradients = torch.cat([parameter.grad.reshape(-1) for parameter in trainer.model.parameters()]).numpy()
+    clear = np.abs(gradients) > 1e-4
+    np.testing.assert_allclose(moved[clear], -0.01 * np.sign(gradients[clear]), rtol=1e-3)
+    assert clear.sum() > 100
