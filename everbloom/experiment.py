@@ -80,9 +80,16 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         table = table.setdefault(parent, {})
         if not isinstance(table, dict):
             raise ConfigError(f"override {override!r}: {parent} is a value, not a table")
-    if isinstance(value, str) and value == "none" and last != "unit":
+    if value == "none" and not _is_choice("none", (*parents, last)):
         value = None
     table[last] = value
+
+
+def _is_choice(value: str, place: tuple[str, ...]) -> bool:
+    """Whether the key at `place` has this word among its choices (`privacy.unit`), rather than being optional (`model.items.features`)."""
+    owner, _ = _owner(Experiment, place)
+    field = owner.model_fields.get(place[-1])
+    return field is not None and value in get_args(field.annotation)
 
 
 def _problems(error: ValidationError, table: type[Table], prefix: tuple[str, ...] = ()) -> list[str]:

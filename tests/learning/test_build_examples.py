@@ -188,7 +188,7 @@ def test_older_events_are_no_part_of_disjoint_windows_but_are_context_otherwise(
     window = TrainingWindow(10, 100)
     assert sequences(examples_of(events, window=window, length=3)) == [[3, 4, 5]]
     loose = [sequences(examples_of(events, window=window, length=4, disjoint=False, seed=seed)) for seed in range(20)]
-    assert any([2, 3] == row[-2:] or row[:2] == [2, 3] for rows in loose for row in rows)
+    assert any(row[-2:] == [2, 3] or row[:2] == [2, 3] for rows in loose for row in rows)
     assert sequences(examples_of(events, window=window, kind="next-item", length=3)) == [
         [1, 2, 3],
         [2, 3, 4],

