@@ -13,11 +13,13 @@ from everbloom.experiment import load_experiment
 from everbloom.study import open_study
 from server.federation import Federation, initial_state
 from server.roster import call_roll
-from server.run_directory import RunDirectory
+from server.run_directory import RunDirectory, refuse_existing
 from server.summary import write_summary
 
 app = ServerApp()
 _log = logging.getLogger("flwr")
+_BUNDLE = Path(__file__).parent.parent
+"""Flower unpacks the app here, with its configs/; a SuperLink may run in any directory."""
 
 
 class LogObserver:
@@ -36,15 +38,19 @@ class LogObserver:
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """run-config: `experiment` (a file), `run-dir` (empty: runs/NAME), `nodes` (devices to wait for), `node-timeout` (seconds)."""
+    """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `nodes` (devices to wait for),
+    `node-timeout` (seconds).
+    """
     config = context.run_config
-    experiment = load_experiment(Path(str(config["experiment"])))
+    experiment = load_experiment(_BUNDLE / str(config["experiment"]))
     nodes, timeout = config["nodes"], config["node-timeout"]
     if not isinstance(nodes, int) or not isinstance(timeout, (int, float)):
         raise ConfigError(f"run-config: nodes and node-timeout must be numbers (given: {nodes!r}, {timeout!r})")
+    path = Path(str(config["run-dir"]) or f"runs/{experiment.name}")
+    refuse_existing(path)
     study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
-    run = RunDirectory.create(Path(str(config["run-dir"]) or f"runs/{experiment.name}"), experiment)
-    roster = call_roll(grid, nodes, float(timeout))
+    roster = call_roll(grid, nodes, float(timeout), study.clients)
+    run = RunDirectory.create(path, experiment)
     state = Federation(study, run, grid, roster, LogObserver(), initial_state(study)).run()
     write_summary(run, study, state)
 

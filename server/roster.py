@@ -1,7 +1,7 @@
 """Which node of a Flower grid is which client."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 from flwr.app import Message, RecordDict
@@ -20,32 +20,50 @@ class KnowsClients(Protocol):
         ...
 
 
-def call_roll(grid: Grid, expected: int, timeout: float) -> Mapping[int, int]:
-    """client number -> node id of everyone there is; waits until `expected` nodes are connected.
+def call_roll(grid: Grid, expected: int, timeout: float, population: int) -> Mapping[int, int]:
+    """client number -> node id of everyone there is.
 
-    Raises `InputError` when too few have come in time, or two nodes claim one number.
+    Waits at most `timeout` seconds until `expected` nodes are connected, and as long again for their answers. Raises `InputError` when too few have
+    come or answered in time, two claim one number, or a number is not below `population`.
     """
     if isinstance(grid, KnowsClients):
         return grid.client_nodes()
+    nodes = _connected(grid, expected, timeout)
+    questions = [Message(RecordDict(), dst_node_id=node, message_type=HELLO) for node in nodes]
+    roster: dict[int, int] = {}
+    reasons = []
+    for reply in grid.send_and_receive(questions, timeout=timeout):
+        if reply.has_error():
+            reasons.append(reply.error.reason)  # not asked to train; the count below tells
+            continue
+        client = _client(reply, population)
+        if client in roster:
+            raise InputError(f"two devices say they are client {client}; give each its own store")
+        roster[client] = reply.metadata.src_node_id
+    if len(roster) < expected:
+        first = f"the first failure: {reasons[0]}" if reasons else f"the others were silent for {timeout:.0f} s"
+        raise InputError(
+            f"{len(roster)} of {expected} devices said which client they are, {first}; look at the SuperNodes' logs"
+        )
+    return roster
+
+
+def _connected(grid: Grid, expected: int, timeout: float) -> Sequence[int]:
     deadline = time.monotonic() + timeout
     while len(nodes := list(grid.get_node_ids())) < expected:
         if time.monotonic() > deadline:
             raise InputError(
                 f"{len(nodes)} of {expected} devices connected within {timeout:.0f} s; start more SuperNodes or lower run-config `nodes`"
             )
-        time.sleep(1)
-    replies = grid.send_and_receive(
-        [Message(RecordDict(), dst_node_id=node, message_type=HELLO) for node in nodes],
-        timeout=max(1.0, deadline - time.monotonic()),
-    )
-    roster: dict[int, int] = {}
-    for reply in replies:
-        if reply.has_error():
-            continue  # a node that cannot say who it is is not asked to train; the count below tells
-        client = int(reply.content.config_records["hello"]["client"])  # type: ignore[arg-type]
-        if client in roster:
-            raise InputError(f"two devices say they are client {client}; give each its own store")
-        roster[client] = reply.metadata.src_node_id
-    if len(roster) < expected:
-        raise InputError(f"{len(roster)} of {expected} devices answered who they are; look at the SuperNodes' logs")
-    return roster
+        time.sleep(min(1.0, timeout))
+    return nodes
+
+
+def _client(reply: Message, population: int) -> int:
+    hello = reply.content.config_records.get("hello")
+    client = None if hello is None else hello.get("client")
+    if not isinstance(client, int) or not 0 <= client < population:
+        raise InputError(
+            f"a device says it is client {client!r}; expected a number from 0 to {population - 1}, a user of the experiment's data set"
+        )
+    return client

@@ -24,10 +24,7 @@ class RunDirectory:
     @classmethod
     def create(cls, path: Path, experiment: Experiment) -> "RunDirectory":
         """A new run. Raises `InputError` if anything is there already; nothing is written over."""
-        if path.exists() and (not path.is_dir() or any(path.iterdir())):
-            raise InputError(
-                f"{path}: exists and is not empty; give another --out, or continue it with --resume {path}"
-            )
+        refuse_existing(path)
         path.mkdir(parents=True, exist_ok=True)
         run = cls(path)
         run.write("experiment.toml", experiment.to_toml())
@@ -76,6 +73,12 @@ class RunDirectory:
         temporary = self.path / f".{name}.tmp"
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(self.path / name)
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises `InputError` if there is anything at `path` that a new run would write over."""
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"{path}: exists and is not empty; give another --out, or continue it with --resume {path}")
 
 
 def _environment(seed: int) -> dict[str, Any]:

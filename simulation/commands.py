@@ -23,7 +23,11 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
     if experiment.runtime.name == "flower":
         from simulation.flower import run_on_superlink
 
-        return run_on_superlink(experiment, out or free_directory(Path("runs"), experiment.name), console)
+        path_out = out or free_directory(Path("runs"), experiment.name)
+        summary = run_on_superlink(experiment, path_out, console)
+        print_summary(console, summary)
+        console.print(f"run directory: {path_out}", highlight=False)
+        return summary
     study = study_with_progress(experiment, console)
     run = RunDirectory.create(out or free_directory(Path("runs"), experiment.name), experiment)
     return _federate(study, run, console, resume=False)

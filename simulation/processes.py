@@ -1,0 +1,92 @@
+"""Background processes that never outlive the block that started them."""
+
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+from everbloom.errors import InputError
+
+
+class Processes:
+    """Each process leads a group, so that what it starts ends with it; each writes its own log."""
+
+    def __init__(self, logs: Path) -> None:
+        self.logs = logs
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+
+    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        """Starts `command`; its output goes to `NAME.log`."""
+        with self.log(name).open("wb") as stream:
+            process = subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._running[name] = process
+        return process
+
+    def log(self, name: str) -> Path:
+        """Where a process' output goes."""
+        return self.logs / f"{name}.log"
+
+    def check(self, names: Sequence[str]) -> None:
+        """Raises `InputError` if one of these, which should run until they are stopped, has ended."""
+        for name in names:
+            status = self._running[name].poll()
+            if status is not None:
+                raise InputError(f"{name} ended by itself (status {status}); its log is {self.log(name)}")
+
+    def stop(self) -> None:
+        """Kills all of them and what they started, without asking: nothing may be running when this returns."""
+        for process in self._running.values():
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+        for process in self._running.values():
+            process.wait()
+        self._running.clear()
+
+
+@contextmanager
+def processes(logs: Path) -> Iterator[Processes]:
+    """A set of processes that is stopped at the end of the block, also when this process is told to terminate. For the main thread."""
+    started = Processes(logs)
+    before = signal.signal(signal.SIGTERM, _terminated)
+    try:
+        yield started
+    finally:
+        started.stop()
+        signal.signal(signal.SIGTERM, before)
+
+
+def free_ports(count: int) -> list[int]:
+    """Loopback ports that are free now; held together while they are looked for, so that they differ."""
+    sockets = [socket.socket(socket.AF_INET, socket.SOCK_STREAM) for _ in range(count)]
+    try:
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def answers(port: int) -> bool:
+    """Whether something listens on a loopback port."""
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """SIGTERM as an exception, so that `finally` blocks run."""
+    raise SystemExit(128 + number)
