@@ -28,6 +28,8 @@ def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> N
     save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, temporary)
     _flush(temporary)
     temporary.replace(folder / name)
+    for record in ("rounds", "metrics"):
+        _flush(run.path / f"{record}.jsonl")  # the header counts on them
     header = {
         "format": 1,
         "schema": schema,

@@ -36,8 +36,9 @@ class RunDirectory:
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
         """An existing run. Raises `CheckpointError` if it is none."""
-        if not (path / "experiment.toml").is_file():
-            raise CheckpointError(f"{path}: no run to resume here (experiment.toml is missing)")
+        for name in ("experiment.toml", "rounds.jsonl", "metrics.jsonl"):
+            if not (path / name).is_file():
+                raise CheckpointError(f"{path}: no run to resume here ({name} is missing)")
         return cls(path)
 
     @property
@@ -60,13 +61,22 @@ class RunDirectory:
         return {name: (self.path / f"{name}.jsonl").stat().st_size for name in ("rounds", "metrics")}
 
     def truncate(self, lengths: dict[str, int]) -> None:
-        """Drops the records of rounds that will be done again."""
+        """Drops the records of rounds that will be done again. Raises `CheckpointError` if there are fewer records than that."""
+        for name, length in lengths.items():
+            if (there := (self.path / f"{name}.jsonl").stat().st_size) < length:
+                raise CheckpointError(
+                    f"{self.path / name}.jsonl: damaged, {there} bytes are left of the {length} that the checkpoint counts; start a new run"
+                )
         for name, length in lengths.items():
             os.truncate(self.path / f"{name}.jsonl", length)
 
     def records(self, name: str) -> list[dict[str, Any]]:
         """All records of `NAME.jsonl`."""
         return [json.loads(line) for line in (self.path / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+
+    def rounds_done(self) -> int:
+        """How many rounds are recorded; a line that a kill cut short does not count."""
+        return (self.path / "rounds.jsonl").read_bytes().count(b"\n")
 
     def write(self, name: str, text: str) -> None:
         """Writes a file beside and renames, so that a reader never sees half of it."""

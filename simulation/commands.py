@@ -10,7 +10,8 @@ from rich.table import Table
 from everbloom.experiment import Experiment, load_experiment
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
-from server.run_directory import RunDirectory
+from server.federation import check_measurements
+from server.run_directory import RunDirectory, refuse_existing
 from server.sampling import cohort_size
 from simulation.central import train_centrally
 from simulation.console import RunConsole, progress_bar
@@ -28,8 +29,11 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
         print_summary(console, summary)
         console.print(f"run directory: {path_out}", highlight=False)
         return summary
+    path_out = out or free_directory(Path("runs"), experiment.name)
+    refuse_existing(path_out)
     study = study_with_progress(experiment, console)
-    run = RunDirectory.create(out or free_directory(Path("runs"), experiment.name), experiment)
+    check_measurements(study)
+    run = RunDirectory.create(path_out, experiment)
     return _federate(study, run, console, resume=False)
 
 
@@ -43,7 +47,7 @@ def _federate(study: Study, run: RunDirectory, console: Console, resume: bool) -
     console.print(study.plan.describe() if study.plan else NO_PRIVACY, style="dim", highlight=False)
     watcher = RunConsole(console, study.rounds, f"{study.experiment.name} -> {run.path}")
     try:
-        with watcher.watching(done=len(run.records("rounds"))):
+        with watcher.watching(done=run.rounds_done()):
             summary = run_in_process(study, run, watcher, resume)
     except KeyboardInterrupt:
         console.print(f"interrupted; continue with: everbloom run --resume {run.path}", style="yellow")
@@ -57,6 +61,7 @@ def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> 
     """`everbloom check`."""
     experiment = load_experiment(path, overrides)
     study = study_with_progress(experiment, console)
+    check_measurements(study)
     console.print(experiment.to_toml(), markup=False, highlight=False)
     console.print(_costs(study))
     console.print(study.plan.describe() if study.plan else NO_PRIVACY, highlight=False)

@@ -14,8 +14,8 @@ from everbloom.study import Study, open_study
 
 torch.set_num_threads(1)  # the tests' tensors are too small to share
 
-TINY: dict[str, Any] = {
-    "name": "tiny",
+SMALL: dict[str, Any] = {
+    "name": "small",
     "seed": 3,
     "data": {
         "text": "{title}",
@@ -41,13 +41,13 @@ def everbloom_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest
 
 
 @pytest.fixture(scope="session")
-def tiny() -> Callable[..., Experiment]:
-    """(**tables) -> the small experiment with these tables merged in, for example `tiny(model={"dim": 4})`; `privacy=True` turns privacy on."""
+def small() -> Callable[..., Experiment]:
+    """(**tables) -> the small experiment with these tables merged in, for example `small(model={"dim": 4})`; `privacy=True` turns privacy on."""
 
     def build(**tables: Any) -> Experiment:
         if tables.get("privacy") is True:
             tables["privacy"] = PRIVATE
-        return parse_experiment(_merged(TINY, tables))
+        return parse_experiment(_merged(SMALL, tables))
 
     return build
 

@@ -12,8 +12,8 @@ from everbloom.wire import Task, Terms, Update
 
 
 @pytest.fixture
-def task(tiny) -> Task:
-    experiment = tiny(privacy=True, data={"positives": {"view": 1.0, "purchase": 2.0}})
+def task(small) -> Task:
+    experiment = small(privacy=True, data={"positives": {"view": 1.0, "purchase": 2.0}})
     terms = Terms(
         seed=2**62,
         labels={"positives": experiment.data.positives, "min_value": experiment.data.min_value},

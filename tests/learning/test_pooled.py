@@ -10,8 +10,8 @@ from everbloom.learning.pooled import PooledTrainer
 
 
 @pytest.fixture
-def study(tiny, study_of):
-    return study_of(tiny(central={"batch": 8, "learning_rate": 0.01}))
+def study(small, study_of):
+    return study_of(small(central={"batch": 8, "learning_rate": 0.01}))
 
 
 def pooled(study, seed: int = 0) -> PooledTrainer:
