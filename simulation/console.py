@@ -86,7 +86,7 @@ class RunConsole:
                 and record["protocol"] == "full"
             ):
                 if record["model"] != "popularity" and str(record["round"]) == self._rows[-1][1]:
-                    self._rows[-1] = (*self._rows[-1][:6], f"{hr:.4f}", f"{ndcg:.4f}")
+                    self._rows[-1] = (*self._rows[-1][:6], _shown(hr), _shown(ndcg))
                 self._live.update(self._view())
             if self._live is None or record["split"] == "test" or record["round"] == 0:
                 self.console.print(
@@ -106,6 +106,10 @@ class RunConsole:
         for row in self._rows:
             table.add_row(*row)
         return Group(table, self._progress)
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 @contextmanager
