@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -220,3 +221,16 @@ def test_nothing_to_learn_is_no_example(kind):
     assert len(examples_of(history([NO_ITEM, NO_ITEM]), kind=kind)) == 0
     assert len(examples_of(history([1, 2, 3]), [0, 0, 0], kind=kind)) == 0
     assert len(examples_of(history([1, 2, 3], [5, 6, 7]), window=TrainingWindow(8, 9), kind=kind)) == 0
+
+
+@given(logs(), st.sampled_from(["windows", "next-item"]))
+def test_every_learnt_position_is_scored(log, kind):
+    """All positions of a window; of a next-item example the target's alone."""
+    events, weight, window, length = log
+    examples = examples_of(events, weight, window, kind, length)
+    if kind == "windows":
+        assert (examples.place == torch.arange(length)).all()
+    else:
+        assert examples.place.shape == (len(examples), 1)
+        assert torch.equal(examples.place[:, 0], examples.real.sum(dim=1) - 1)
+        assert (torch.gather(examples.weight, 1, examples.place) > 0).all()

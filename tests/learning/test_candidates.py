@@ -13,7 +13,8 @@ def padded(rows: list[list[int]]) -> Examples:
     width = max(map(len, rows))
     real = torch.tensor([[place < len(row) for place in range(width)] for row in rows])
     items = torch.tensor([row + [0] * (width - len(row)) for row in rows])
-    return Examples(items, torch.zeros_like(items), real, real.float())
+    every = torch.arange(width).expand(len(rows), width)
+    return Examples(items, torch.zeros_like(items), real, real.float(), every)
 
 
 row_lists = st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=6), min_size=1, max_size=4)
@@ -22,7 +23,7 @@ row_lists = st.lists(st.lists(st.integers(0, 8), min_size=1, max_size=6), min_si
 @given(row_lists, st.lists(st.integers(0, 8), min_size=1, max_size=8))
 def test_candidates_by_brute_force(rows, negatives):
     found = build_candidates(padded(rows), torch.tensor(negatives), 9)
-    width = found.positions
+    width = found.columns
     for place, row in enumerate(rows):
         masked = found.masked[place, 0].tolist()
         own_columns = [column for column in range(width) if not masked[column]]
@@ -40,8 +41,22 @@ def test_an_example_alone_has_the_same_candidates_as_among_others(rows, negative
     examples = padded(rows)
     for place in range(len(rows)):
         alone = build_candidates(examples.take(torch.tensor([place])), torch.tensor(negatives), 9)
-        for name in ("target", "masked", "own", "negatives"):
+        for name in ("place", "target", "weight", "masked", "own", "negatives"):
             assert torch.equal(getattr(alone, name)[0], getattr(together, name)[place]), name
+
+
+@given(row_lists, st.data())
+def test_scored_positions_are_all_or_some(rows, data):
+    """Where few positions are scored, their targets and weights are those they have among all."""
+    examples = padded(rows)
+    place = torch.tensor([[data.draw(st.integers(0, len(row) - 1))] for row in rows])
+    some = Examples(examples.items, examples.behaviour, examples.real, examples.weight, place)
+    negatives = torch.tensor([3, 8])
+    all_found, found = build_candidates(examples, negatives, 9), build_candidates(some, negatives, 9)
+    assert torch.equal(found.target, torch.gather(all_found.target, 1, place))
+    assert torch.equal(found.weight, torch.gather(all_found.weight, 1, place))
+    assert torch.equal(found.masked, all_found.masked)
+    assert found.columns == all_found.columns
 
 
 def test_negatives_are_uniform_over_the_catalogue():

@@ -52,6 +52,7 @@ def windows(count: int, seed: int = 0) -> Examples:
         torch.zeros((count, LENGTH), dtype=torch.int64),
         torch.from_numpy(real),
         torch.from_numpy(weight.astype(np.float32)),
+        torch.arange(LENGTH).expand(count, LENGTH),
     )
 
 
@@ -59,17 +60,16 @@ NEGATIVES = draw_negatives(ITEMS, 9, np.random.default_rng(1))
 
 
 def loss_of_example(model: Recommender, items: list[int], weight: list[float], negatives: list[int]) -> torch.Tensor:
-    """Sampled softmax by its definition, from the scores a user vector gives, one position at a time."""
+    """Sampled softmax by its definition, from the scores of the whole catalogue, one position at a time."""
     own = list(dict.fromkeys(items))
     others = [item for item in negatives if item not in own]
-    vectors, bias = model.item(torch.tensor(own + others))
     stands_for = torch.tensor([1.0] * len(own) + [(ITEMS - len(own)) / len(others)] * len(others))
     total = torch.zeros(())
     for place, one in enumerate(items):
         if weight[place]:
             read = torch.tensor([items[:place]], dtype=torch.int64)
-            user = model.users(read, torch.zeros_like(read), torch.tensor([place]))[0]
-            chance = torch.exp(vectors @ user + bias) * stands_for
+            scores = model.rank_catalogue(read, torch.zeros_like(read), torch.tensor([place]), model.catalogue())[0]
+            chance = torch.exp(scores[own + others]) * stands_for
             total = total - weight[place] * torch.log(chance[own.index(one)] / chance.sum())
     return total / sum(weight)
 

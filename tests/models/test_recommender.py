@@ -18,6 +18,12 @@ VARIANTS = {
     "mlp": {"score": "mlp"},
     "deep": {"user": {"layers": 2}},
     "flat": {"user": {"layers": 0}},
+    "lean": {"items": {"bias_scale": 3.0}, "user": {"feedforward": 0, "scale": 0.5}},
+    "content": {"items": {"features": {"name": "tfidf"}}, "content": {"lags": 3}},
+    "content-alone": {
+        "items": {"features": {"name": "tfidf"}, "feature_dim": 2, "bias": "features"},
+        "content": {"lags": 9},
+    },
 }
 
 
@@ -72,26 +78,37 @@ def test_padding_changes_nothing_before_it(variant):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_training_and_ranking_give_the_same_scores(variant):
-    """`forward` at position t = the score of `users` after t events with the catalogue's vectors."""
+    """`forward` at position t = the ranking of the catalogue after the first t events."""
     model = model_of(variant)
     items, behaviour = batch()
     everything = torch.arange(ITEMS).unsqueeze(0)
     trained = model(items, behaviour, everything)
-    vectors, bias = model.item.catalogue()
     for length in range(6):
-        users = model.users(items[:, :5], behaviour[:, :5], torch.full((3,), min(length, 5)))
-        ranked = model.score(users.unsqueeze(1), vectors.unsqueeze(0), bias.unsqueeze(0)).squeeze(1)
+        ranked = model.rank_catalogue(items[:, :5], behaviour[:, :5], torch.full((3,), length), model.catalogue())
         torch.testing.assert_close(trained[:, length, 6:], ranked)
-        own = torch.gather(ranked, 1, items)
-        torch.testing.assert_close(trained[:, length, :6], own)
+        torch.testing.assert_close(trained[:, length, :6], torch.gather(ranked, 1, items))
 
 
-def test_the_length_of_a_history_is_each_users_own():
-    model = model_of()
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_scoring_some_positions_gives_their_scores_among_all(variant):
+    model = model_of(variant)
     items, behaviour = batch()
-    together = model.users(items[:, :5], behaviour[:, :5], torch.tensor([0, 2, 5]))
+    negatives = torch.tensor([[1, 2, 3]])
+    place = torch.tensor([[5], [0], [3]])
+    found = model(items, behaviour, negatives, place)
+    every = model(items, behaviour, negatives)
+    assert found.shape == (3, 1, 9)
+    torch.testing.assert_close(found[:, 0], every[torch.arange(3), place[:, 0]])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_the_length_of_a_history_is_each_users_own(variant):
+    model = model_of(variant)
+    items, behaviour = batch()
+    together = model.rank_catalogue(items[:, :5], behaviour[:, :5], torch.tensor([0, 2, 5]), model.catalogue())
     for row, length in enumerate((0, 2, 5)):
-        alone = model.users(items[row : row + 1, :length], behaviour[row : row + 1, :length], torch.tensor([length]))
+        read = items[row : row + 1, :length], behaviour[row : row + 1, :length]
+        alone = model.rank_catalogue(*read, torch.tensor([length]), model.catalogue())
         torch.testing.assert_close(together[row], alone[0])
 
 
@@ -159,9 +176,27 @@ def test_an_untrained_text_model_ranks_by_likeness_to_the_last_item():
     )
     model = build_recommender(ITEMS, features, config, seed=0).eval()
     items = torch.tensor([[2, 7, 5]])
-    user = model.users(items, torch.zeros_like(items), torch.tensor([3]))
-    vectors, _ = model.item.catalogue()
-    assert int((user @ vectors.T).argmax()) == 5
+    scores = model.rank_catalogue(items, torch.zeros_like(items), torch.tensor([3]), model.catalogue())
+    assert int(scores.argmax()) == 5
+
+
+def test_content_match_is_a_weighted_sum_of_cosines():
+    """Over the last `lags` events, whatever the rest of the model says."""
+    with_content, without = model_of("content"), model_of("both")
+    without.load_state_dict({k: v for k, v in with_content.state_dict().items() if not k.startswith("content")})
+    items, behaviour = batch()
+    negatives = torch.tensor([[1, 2, 3]])
+    found = (with_content(items, behaviour, negatives) - without(items, behaviour, negatives)).detach()
+    features = np.random.default_rng(0).normal(size=(ITEMS, 5))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    weight = with_content.content.weight.weight.detach()[0].tolist()
+    for row in range(3):
+        history = items[row].tolist()
+        for place in range(6):
+            for column, candidate in enumerate([*history, 1, 2, 3]):
+                lags = [history[place - lag] for lag in (1, 2, 3) if place - lag >= 0]
+                expected = sum(w * features[item] @ features[candidate] for w, item in zip(weight, lags, strict=False))
+                assert float(found[row, place, column]) == pytest.approx(expected, abs=1e-4)
 
 
 def test_both_sides_build_the_same_model_and_touch_no_global_generator():

@@ -33,7 +33,9 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "behaviours": {"user": {"behaviours": True}},
     "mlp": {"score": "mlp"},
     "deep": {"user": {"layers": 2, "heads": 4}},
-    "flat": {"user": {"layers": 0}},
+    "flat": {"user": {"layers": 0, "feedforward": 0}},
+    "scaled": {"items": {"bias_scale": 5.0}, "user": {"scale": 0.2, "feedforward": 0}},
+    "content": {"items": FEATURES, "content": {"lags": 3}},
 }
 
 
@@ -60,6 +62,7 @@ def examples_of(count: int, seed: int = 0) -> Examples:
         torch.from_numpy(np.where(real, rng.integers(0, 7, (count, WIDTH)), 0)),
         torch.from_numpy(real),
         torch.from_numpy((real * rng.choice([1.0, 2.0], (count, WIDTH))).astype(np.float32)),
+        torch.arange(WIDTH).expand(count, WIDTH),
     )
 
 
@@ -69,7 +72,7 @@ def losses_of(model: torch.nn.Module, examples: Examples, objective: str = "samp
 
     def losses(batch: torch.Tensor) -> torch.Tensor:
         part = examples.take(batch)
-        scores = model(part.items, part.behaviour, NEGATIVES.expand(len(part), -1))
+        scores = model(part.items, part.behaviour, NEGATIVES.expand(len(part), -1), part.place)
         return chosen.per_example(scores, build_candidates(part, NEGATIVES, ITEMS))
 
     return losses

@@ -48,13 +48,13 @@ def sgd_of_one_client(study: Study, client: int, period: int, round: int) -> np.
     for row in range(len(examples)):
         length = int(examples.real[row].sum())
         own = examples.items[row, :length]
-        user = model.users(own[None, :-1], examples.behaviour[row, None, : length - 1], torch.tensor([length - 1]))[0]
+        before, read = own[None, :-1], examples.behaviour[row, None, : length - 1]
+        scores = model.rank_catalogue(before, read, torch.tensor([length - 1]), model.catalogue())[0]
         others = negatives[~torch.isin(negatives, own)]
         candidates = torch.cat([own.unique(), others])
-        vectors, bias = model.item(candidates)
         correction = torch.zeros(len(candidates))
         correction[len(own.unique()) :] = np.log((items - len(own.unique())) / len(others))
-        logits = vectors @ user + bias + correction
+        logits = scores[candidates] + correction
         target = int(torch.nonzero(candidates == own[-1])[0])
         losses.append(torch.nn.functional.cross_entropy(logits[None], torch.tensor([target])))
     torch.stack(losses).mean().backward()
