@@ -78,6 +78,17 @@ class ItemModelConfig(Table):
     """A collaborative vector per item, added to the adapted features."""
     bias: Literal["item", "features", "none"] = "item"
     """Popularity bias: one parameter per item, a linear function of the features, or none."""
+    bias_scale: PositiveFloat = 1.0
+    """Unit of the bias parameters. Under a clip norm it decides how much of a gradient's norm, hence of the privacy budget, goes to popularity."""
+
+
+class ContentConfig(Table):
+    """Content match: similarity of a candidate's text to those of the last events. A prior that works before anything is learnt."""
+
+    lags: PositiveInt = 10
+    """How many of the last events are compared; one weight each."""
+    strength: PositiveFloat = 8.0
+    """Initial weight of the last event's cosine; the others start at nothing."""
 
 
 class UserModelConfig(Table):
@@ -87,9 +98,11 @@ class UserModelConfig(Table):
     heads: PositiveInt = 2
     history: Annotated[int, Field(ge=1, le=2048)] = 50
     """The most recent events that are read."""
-    feedforward: PositiveInt = 4
-    """Width of a block's hidden layer, in multiples of dim."""
+    feedforward: Annotated[int, Field(ge=0)] = 4
+    """Width of a block's hidden layer, in multiples of dim; 0 leaves it out (far fewer parameters for noise to fall on)."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    scale: PositiveFloat = 1.0
+    """Initial length of user vectors, in units of sqrt(dim): small, and the content match and the bias lead at first."""
     behaviours: bool = False
     """Read what the user did with an item (view, purchase, ...) beside the item."""
 
@@ -100,6 +113,7 @@ class ModelConfig(Table):
     dim: PositiveInt = 64
     items: ItemModelConfig = ItemModelConfig()
     user: UserModelConfig = UserModelConfig()
+    content: ContentConfig | None = None
     score: Literal["dot", "mlp"] = "dot"
     """`dot`: u . i. `mlp`: W [u, i] with one hidden layer (a purely linear W over the pair would rank items alike for every user)."""
 
@@ -111,8 +125,10 @@ class ModelConfig(Table):
             raise ValueError(
                 "items need features or an embedding; set items.embedding = true or give [model.items.features]"
             )
-        if self.items.features is None and (self.items.feature_dim or self.items.bias == "features"):
-            raise ValueError('items.feature_dim and items.bias = "features" need [model.items.features]')
+        if self.items.features is None and (self.items.feature_dim or self.items.bias == "features" or self.content):
+            raise ValueError(
+                'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features]'
+            )
         return self
 
 
@@ -156,6 +172,10 @@ class PrivacyConfig(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> "PrivacyConfig":
+        if "unit" not in self.model_fields_set and (self.epsilon is not None or self.noise_multiplier is not None):
+            raise ValueError(
+                'unit is missing, so nothing would be private: set privacy.unit = "example" (or "none", to ignore the rest of this table)'
+            )
         if self.unit == "none":
             return self
         if self.delta is None:

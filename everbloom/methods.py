@@ -63,7 +63,7 @@ class Objective(Method):
 
     @abstractmethod
     def per_example(self, scores: "torch.Tensor", candidates: "Candidates") -> "torch.Tensor":
-        """[examples, positions, candidates] scores -> [examples] losses; each depends on its own example alone."""
+        """[examples, scored, candidates] scores -> [examples] losses; each depends on its own example alone."""
 
 
 class ServerOptimizer(Method):

@@ -25,14 +25,13 @@ class ModelScorer:
         self._rows = np.flatnonzero(has_item)
         self._before = np.concatenate(([0], np.cumsum(has_item)))
         with torch.inference_mode():
-            self.vectors, self.bias = model.item.catalogue()
+            self.catalogue = model.catalogue()
 
     def score(self, cases: Cases, positions: NDArray[np.int64]) -> torch.Tensor:
         """[b, items] scores after each case's visible history."""
         items, behaviour, length = self._histories(cases, positions)
         with torch.inference_mode():
-            users = self.model.users(items, behaviour, length)
-            return self.model.score(users.unsqueeze(1), self.vectors.unsqueeze(0), self.bias.unsqueeze(0)).squeeze(1)  # type: ignore[no-any-return]
+            return self.model.rank_catalogue(items, behaviour, length, self.catalogue)
 
     def _histories(self, cases: Cases, positions: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The last history - 1 item events [b, history - 1], padded at the end; the start token takes the remaining position."""

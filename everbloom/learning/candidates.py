@@ -10,24 +10,27 @@ from everbloom.learning.examples import Examples
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Goes with scores [examples, positions, positions + k].
+    """Goes with scores [examples, scored, columns + k]: an own column for each position of the example, then the negatives.
 
-    `target` [examples, positions] int64: column of the item at that position; `weight` [examples, positions];
-    `masked` [examples, 1, positions + k] bool: columns that are no candidates (padding, repeats, negatives that are the example's own items);
-    `own` [examples]: distinct own items; `items`: size of the catalogue; `negatives` [examples]: usable negatives.
+    `place` [examples, scored] int64: the scored positions; `target`, `weight` [examples, scored]: own column of the item there, and its weight;
+    `masked` [examples, 1, columns + k] bool: columns that are no candidates (padding, repeats, negatives that are the example's own items);
+    `own` [examples]: distinct own items; `items`: size of the catalogue; `negatives` [examples]: usable negatives
+    among all `k`.
     """
 
+    place: torch.Tensor
     target: torch.Tensor
     weight: torch.Tensor
     masked: torch.Tensor
     own: torch.Tensor
     items: int
     negatives: torch.Tensor
+    k: int
 
     @property
-    def positions(self) -> int:
+    def columns(self) -> int:
         """Number of own columns."""
-        return self.target.shape[1]
+        return self.masked.shape[2] - self.k
 
 
 def build_candidates(examples: Examples, negatives: torch.Tensor, items: int) -> Candidates:
@@ -43,12 +46,14 @@ def build_candidates(examples: Examples, negatives: torch.Tensor, items: int) ->
     repeat = (first != torch.arange(positions)) | ~real
     hit = ((examples.items.unsqueeze(2) == negatives) & real.unsqueeze(2)).any(dim=1)
     return Candidates(
-        target=first,
-        weight=examples.weight,
+        place=examples.place,
+        target=torch.gather(first, 1, examples.place),
+        weight=torch.gather(examples.weight, 1, examples.place),
         masked=torch.cat([repeat, hit], dim=1).unsqueeze(1),
         own=(~repeat).sum(dim=1),
         items=items,
         negatives=(~hit).sum(dim=1),
+        k=len(negatives),
     )
 
 

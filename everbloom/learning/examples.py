@@ -14,19 +14,23 @@ from everbloom.data.timeline import TrainingWindow
 @dataclass(frozen=True, eq=False)
 class Examples:
     """[examples, positions] each: items and behaviour int64, padded at the end with 0; real bool, false for padding; weight float32, 0 where there is
-    nothing to learn."""
+    nothing to learn.
+
+    `place` [examples, scored] int64: the positions whose next item is scored; all of them, or the one that has a target.
+    """
 
     items: torch.Tensor
     behaviour: torch.Tensor
     real: torch.Tensor
     weight: torch.Tensor
+    place: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.items)
 
     def take(self, rows: torch.Tensor) -> "Examples":
         """The examples at these positions."""
-        return Examples(self.items[rows], self.behaviour[rows], self.real[rows], self.weight[rows])
+        return Examples(self.items[rows], self.behaviour[rows], self.real[rows], self.weight[rows], self.place[rows])
 
 
 def build_examples(
@@ -90,13 +94,15 @@ def _gather(
     real = row < stops[:, None]
     row = np.where(real, row, 0)
     learnt = real & (row == stops[:, None] - 1) if only_last else real
+    place = stops[:, None] - starts[:, None] - 1 if only_last else np.broadcast_to(np.arange(width), row.shape)
     if len(item) == 0:
-        return Examples(
-            *(torch.zeros((0, width), dtype=dtype) for dtype in (torch.int64, torch.int64, torch.bool, torch.float32))
-        )
+        nothing = torch.zeros((0, width), dtype=torch.int64)
+        scored = torch.zeros((0, 1 if only_last else width), dtype=torch.int64)
+        return Examples(nothing, nothing, nothing.bool(), nothing.float(), scored)
     return Examples(
-        torch.from_numpy(np.where(real, item[row], 0).astype(np.int64)),
-        torch.from_numpy(np.where(real, behaviour[row], 0).astype(np.int64)),
-        torch.from_numpy(real),
-        torch.from_numpy(np.where(learnt, weight[row], 0).astype(np.float32)),
+        items=torch.from_numpy(np.where(real, item[row], 0).astype(np.int64)),
+        behaviour=torch.from_numpy(np.where(real, behaviour[row], 0).astype(np.int64)),
+        real=torch.from_numpy(real),
+        weight=torch.from_numpy(np.where(learnt, weight[row], 0).astype(np.float32)),
+        place=torch.from_numpy(np.array(place)),
     )

@@ -97,7 +97,7 @@ class LocalTrainer:
         shared = negatives.unsqueeze(0)
         if self.private is not None:
             shared = shared.expand(len(examples), -1)
-        scores = self.model(examples.items, examples.behaviour, shared)
+        scores = self.model(examples.items, examples.behaviour, shared, examples.place)
         return self.learning.objective.per_example(scores, build_candidates(examples, negatives, self.model.item.items))
 
 

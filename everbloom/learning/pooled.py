@@ -42,7 +42,7 @@ class PooledTrainer:
 
     def _step(self, batch: Examples, rng: np.random.Generator) -> float:
         negatives = draw_negatives(self.model.item.items, self.learning.negatives, rng)
-        scores = self.model(batch.items, batch.behaviour, negatives.unsqueeze(0))
+        scores = self.model(batch.items, batch.behaviour, negatives.unsqueeze(0), batch.place)
         loss = self.learning.objective.per_example(
             scores, build_candidates(batch, negatives, self.model.item.items)
         ).mean()
@@ -60,7 +60,10 @@ class PooledTrainer:
             for user in range(log.users)
         ]
         return Examples(
-            *(torch.cat([getattr(part, name) for part in parts]) for name in ("items", "behaviour", "real", "weight"))
+            *(
+                torch.cat([getattr(part, name) for part in parts])
+                for name in ("items", "behaviour", "real", "weight", "place")
+            )
         )
 
 

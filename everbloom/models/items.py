@@ -26,6 +26,7 @@ class ItemEncoder(nn.Module):
         self.feature_bias = (
             nn.Linear(features.shape[1], 1, bias=False) if features is not None and config.bias == "features" else None
         )
+        self.bias_scale = config.bias_scale
         self._reset()
 
     def forward(self, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -41,7 +42,7 @@ class ItemEncoder(nn.Module):
             vector = vector + self.embedding(item)
         if self.item_bias is not None:
             bias = bias + self.item_bias(item).squeeze(-1)
-        return vector, bias
+        return vector, bias * self.bias_scale
 
     def catalogue(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors [items, dim] and biases [items] of every item."""

@@ -1,4 +1,6 @@
-"""The recommender: item encoder, user encoder, score."""
+"""The recommender: item encoder, user encoder, score, and an optional content match beside them."""
+
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -6,41 +8,79 @@ from numpy.typing import NDArray
 from torch import nn
 
 from everbloom.config import ModelConfig
+from everbloom.models.content import ContentMatch
+from everbloom.models.features.reduction import principal_components
 from everbloom.models.items import ItemEncoder
 from everbloom.models.scores import SCORES
 from everbloom.models.users import UserEncoder
 from everbloom.seeding import derive
 
 
+class CatalogueVectors(NamedTuple):
+    """Every item's vector [items, dim] and bias [items]: computed once for given parameters."""
+
+    vectors: torch.Tensor
+    bias: torch.Tensor
+
+
 class Recommender(nn.Module):
     """score(user's history, item)."""
 
-    def __init__(self, items: int, features: torch.Tensor | None, config: ModelConfig) -> None:
+    def __init__(self, items: int, features: NDArray[np.float32] | None, config: ModelConfig) -> None:
+        """`features` [items, width]: the frozen ones of the items' texts, whole."""
         super().__init__()
         self.history = config.user.history
-        self.item = ItemEncoder(items, config.dim, features, config.items)
+        reduced = features
+        if features is not None and config.items.feature_dim is not None:
+            reduced = principal_components(features, config.items.feature_dim)
+        self.item = ItemEncoder(items, config.dim, None if reduced is None else torch.from_numpy(reduced), config.items)
         self.user = UserEncoder(config.dim, config.user)
         self.score = SCORES[config.score](config.dim)
+        self.content = (
+            ContentMatch(torch.from_numpy(features), config.content)
+            if config.content is not None and features is not None
+            else None
+        )
 
-    def forward(self, items: torch.Tensor, behaviour: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
-        """Scores of each position's candidates: the example's own items, then the negatives.
+    def forward(
+        self, items: torch.Tensor, behaviour: torch.Tensor, negatives: torch.Tensor, place: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Scores of the candidates at the scored positions: the example's own items, then the negatives.
 
-        items [examples, positions] int64 (padding at the end), behaviour likewise, negatives [examples | 1, k] int64
-        -> [examples, positions, positions + k]. Position t has read the items before t only.
+        items [examples, positions] int64 (padding at the end), behaviour likewise, negatives [examples | 1, k] int64, place [examples, scored]
+        int64 (None: every position) -> [examples, scored, positions + k]. Position t has read the items before t only.
         """
+        if place is None:
+            place = torch.arange(items.shape[1]).expand(items.shape)
         own, own_bias = self.item(items)
         users = self.user(own[:, :-1], behaviour[:, :-1])
+        if place.shape[1] < users.shape[1]:
+            users = torch.gather(users, 1, place.unsqueeze(2).expand(-1, -1, users.shape[2]))
         other, other_bias = self.item(negatives)
-        return torch.cat([self.score(users, own, own_bias), self.score(users, other, other_bias)], dim=-1)
+        scores = torch.cat([self.score(users, own, own_bias), self.score(users, other, other_bias)], dim=-1)
+        if self.content is not None:
+            candidates = torch.cat([items, negatives.expand(len(items), -1)], dim=1)
+            scores = scores + self.content(items, place, candidates)
+        return scores
 
-    def users(self, items: torch.Tensor, behaviour: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
-        """User vectors [users, dim] after histories [users, events] of which the first `length` [users] are real."""
-        states: torch.Tensor = self.user(self.item(items)[0], behaviour)
-        return states[torch.arange(len(states)), length]
+    def catalogue(self) -> CatalogueVectors:
+        """All items' vectors."""
+        return CatalogueVectors(*self.item.catalogue())
+
+    def rank_catalogue(
+        self, items: torch.Tensor, behaviour: torch.Tensor, length: torch.Tensor, catalogue: CatalogueVectors
+    ) -> torch.Tensor:
+        """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real."""
+        states = self.user(self.item(items)[0], behaviour)
+        users = states[torch.arange(len(states)), length].unsqueeze(1)
+        scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
+        if self.content is not None:
+            scores = scores + self.content.pooled(items, length) @ self.content.features.T
+        return scores
 
 
 def build_recommender(items: int, features: NDArray[np.float32] | None, config: ModelConfig, seed: int) -> Recommender:
     """A freshly initialised recommender; the same on every side that has the same catalogue, configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialise"))
-        return Recommender(items, None if features is None else torch.from_numpy(features), config)
+        return Recommender(items, features, config)

@@ -30,6 +30,21 @@ class Attention(nn.Module):
         return self.out(read.transpose(1, 2).reshape(examples, positions, dim))  # type: ignore[no-any-return]
 
 
+class FeedForward(nn.Module):
+    """Norm, one hidden layer, back to nothing at first."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.inner = nn.Linear(dim, hidden)
+        self.out = nn.Linear(hidden, dim)
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """[..., dim] -> [..., dim]."""
+        return self.out(functional.gelu(self.inner(self.norm(states))))  # type: ignore[no-any-return]
+
+
 class Block(nn.Module):
     """Attention and feed-forward, each with a pre-norm and a residual path."""
 
@@ -37,19 +52,15 @@ class Block(nn.Module):
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
         self.attention = Attention(dim, config.heads, config.dropout)
-        self.feedforward_norm = nn.LayerNorm(dim)
-        self.feedforward_in = nn.Linear(dim, config.feedforward * dim)
-        self.feedforward_out = nn.Linear(config.feedforward * dim, dim)
+        self.feedforward = FeedForward(dim, config.feedforward * dim) if config.feedforward else None
         self.dropout = nn.Dropout(config.dropout)
         # The residual branches start at nothing, so an untrained user vector is that of the last item: a sound point to learn from under noise.
         nn.init.zeros_(self.attention.out.weight)
-        nn.init.zeros_(self.feedforward_out.weight)
 
     def forward(self, states: torch.Tensor) -> torch.Tensor:
         """[examples, positions, dim] -> the same shape."""
         states = states + self.dropout(self.attention(self.attention_norm(states)))
-        hidden = functional.gelu(self.feedforward_in(self.feedforward_norm(states)))
-        return states + self.dropout(self.feedforward_out(hidden))  # type: ignore[no-any-return]
+        return states if self.feedforward is None else states + self.dropout(self.feedforward(states))
 
 
 class UserEncoder(nn.Module):
@@ -63,6 +74,7 @@ class UserEncoder(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(dim, config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
+        nn.init.constant_(self.norm.weight, config.scale)
         for table in (self.start, self.position, *([self.behaviour] if self.behaviour is not None else [])):
             nn.init.normal_(table.weight, std=0.02)
 

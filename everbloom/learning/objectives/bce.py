@@ -23,8 +23,8 @@ class BinaryCrossEntropy(Objective):
 
 def target_and_negatives(scores: torch.Tensor, candidates: Candidates) -> tuple[torch.Tensor, torch.Tensor]:
     """Scores of the targets, and the mean softplus of the usable negatives' scores; [examples, positions] each."""
-    positions = candidates.positions
-    target = torch.gather(scores[..., :positions], 2, candidates.target.unsqueeze(2)).squeeze(2)
-    usable = ~candidates.masked[..., positions:]
-    negative = (functional.softplus(scores[..., positions:]) * usable).sum(dim=-1)
+    columns = candidates.columns
+    target = torch.gather(scores[..., :columns], 2, candidates.target.unsqueeze(2)).squeeze(2)
+    usable = ~candidates.masked[..., columns:]
+    negative = (functional.softplus(scores[..., columns:]) * usable).sum(dim=-1)
     return target, negative / candidates.negatives.clamp(min=1).unsqueeze(1)

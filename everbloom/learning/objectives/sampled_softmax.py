@@ -21,17 +21,17 @@ class SampledSoftmax(Objective):
 
     def per_example(self, scores: torch.Tensor, candidates: Candidates) -> torch.Tensor:
         """See `Objective`; the mean over an example's learnt positions, by weight."""
-        positions = candidates.positions
+        columns = candidates.columns
         count = (candidates.items - candidates.own).clamp(min=1) / candidates.negatives.clamp(min=1)
         correction = torch.log(count).view(-1, 1, 1)
-        masked = candidates.masked.expand(-1, positions, -1)
+        masked = candidates.masked.expand(-1, scores.shape[1], -1)
         if self.mask_history:
-            earlier = torch.arange(positions) < torch.arange(positions).unsqueeze(1)
-            target = torch.arange(positions) == candidates.target.unsqueeze(2)
+            earlier = torch.arange(columns) < candidates.place.unsqueeze(2)
+            target = torch.arange(columns) == candidates.target.unsqueeze(2)
             masked = masked.clone()
-            masked[:, :, :positions] |= earlier & ~target
-        logits = torch.cat([scores[..., :positions], scores[..., positions:] + correction], dim=-1)
+            masked[:, :, :columns] |= earlier & ~target
+        logits = torch.cat([scores[..., :columns], scores[..., columns:] + correction], dim=-1)
         logits = logits.masked_fill(masked, float("-inf"))
-        chosen = torch.gather(scores[..., :positions], 2, candidates.target.unsqueeze(2)).squeeze(2)
+        chosen = torch.gather(scores[..., :columns], 2, candidates.target.unsqueeze(2)).squeeze(2)
         loss = torch.logsumexp(logits, dim=-1) - chosen
         return (loss * candidates.weight).sum(dim=1) / candidates.weight.sum(dim=1).clamp(min=1e-6)

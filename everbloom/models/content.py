@@ -1,0 +1,45 @@
+"""Content match: how much an item's text resembles those of the last events, with one learnt weight per lag.
+
+A few parameters over public features: it ranks sensibly before anything is learnt, and noise has next to nothing to fall on.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from everbloom.config import ContentConfig
+
+
+class ContentMatch(nn.Module):
+    """score(position t, item i) = sum over lags k of weight_k <f(item at t - k), f(i)>, f of unit length."""
+
+    features: torch.Tensor
+
+    def __init__(self, features: torch.Tensor, config: ContentConfig) -> None:
+        """`features` [items, width]: the whole, unreduced ones."""
+        super().__init__()
+        self.register_buffer("features", functional.normalize(features, dim=1), persistent=False)
+        self.lags = config.lags
+        self.weight = nn.Linear(config.lags, 1, bias=False)
+        nn.init.zeros_(self.weight.weight)
+        nn.init.constant_(self.weight.weight[0, :1], config.strength)
+
+    def forward(self, items: torch.Tensor, place: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
+        """Items [examples, positions] and scored positions [examples, scored], candidates [examples | 1, c] -> [examples, scored, c]."""
+        read, real = self._read(items, place)
+        similar = torch.einsum("bplf,bcf->bpcl", read, self.features[candidates].expand(len(items), -1, -1))
+        return self.weight(similar * real.unsqueeze(2)).squeeze(-1)  # type: ignore[no-any-return]
+
+    def pooled(self, items: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
+        """The same for a whole catalogue: [users, width] to be multiplied with all features, after histories [users, events] of this length."""
+        read, real = self._read(items, length.unsqueeze(1))
+        return ((read * real.unsqueeze(-1)).squeeze(1) * self.weight.weight.view(1, -1, 1)).sum(dim=1)
+
+    def _read(self, items: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Features [examples, scored, lags, width] of the events before each scored position, and whether there are any."""
+        back = place.unsqueeze(2) - 1 - torch.arange(self.lags)
+        examples, scored, lags = back.shape
+        index = back.clamp(min=0).view(examples, scored * lags)
+        if items.shape[1] == 0:
+            index, items = index * 0, torch.zeros((examples, 1), dtype=torch.int64)
+        return self.features[torch.gather(items, 1, index).view(examples, scored, lags)], back >= 0
