@@ -240,6 +240,8 @@ class CentralConfig(Table):
     epochs: PositiveInt = 100
     batch: PositiveInt = 64
     """Examples per step."""
+    weighting: Literal["client", "example"] = "client"
+    """`client`: every user counts the same, as in a federation; `example`: every example does."""
     learning_rate: PositiveFloat = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     patience: PositiveInt = 10

@@ -1,7 +1,5 @@
 """Central training of the same model on pooled data, without privacy: the upper bound that a federation is held against."""
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 
@@ -31,42 +29,41 @@ class PooledTrainer:
     def epoch(self, period: int, epoch: int) -> float:
         """One pass over the period's examples; returns their mean loss."""
         rng = numpy_generator(self.seed, "pooled", period=period, round=epoch)
-        examples = self._examples(self.timeline.window(period), rng)
+        examples, share = self._examples(self.timeline.window(period), rng)
         self.model.train()
         total = 0.0
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive(self.seed, "pooled-dropout", period=period, round=epoch))
-            for batch in _batches(examples, self.central.batch, rng):
-                total += self._step(batch, rng) * len(batch)
+            for rows in torch.from_numpy(rng.permutation(len(examples))).split(self.central.batch):
+                total += self._step(examples.take(rows), share[rows], rng) * len(rows)
         return total / max(len(examples), 1)
 
-    def _step(self, batch: Examples, rng: np.random.Generator) -> float:
+    def _step(self, batch: Examples, share: torch.Tensor, rng: np.random.Generator) -> float:
         negatives = draw_negatives(self.model.item.items, self.learning.negatives, rng)
         scores = self.model(batch.items, batch.behaviour, negatives.unsqueeze(0), batch.place)
-        loss = self.learning.objective.per_example(
-            scores, build_candidates(batch, negatives, self.model.item.items)
-        ).mean()
+        losses = self.learning.objective.per_example(scores, build_candidates(batch, negatives, self.model.item.items))
+        loss = (losses * share).mean()
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         return float(loss.detach())
 
-    def _examples(self, window: TrainingWindow, rng: np.random.Generator) -> Examples:
-        """Everybody's examples of one epoch; windows are laid anew each time."""
+    def _examples(self, window: TrainingWindow, rng: np.random.Generator) -> tuple[Examples, torch.Tensor]:
+        """Everybody's examples of one epoch, windows laid anew each time, and each one's weight [examples], 1 on average."""
         log, weight = self.timeline.log, self.timeline.weight
         length = self.model.history
         parts = [
             build_examples(log.of(user), weight[log.rows(user)], window, self.learning, length, disjoint=False, rng=rng)
             for user in range(log.users)
         ]
-        return Examples(
+        examples = Examples(
             *(
                 torch.cat([getattr(part, name) for part in parts])
                 for name in ("items", "behaviour", "real", "weight", "place")
             )
         )
-
-
-def _batches(examples: Examples, size: int, rng: np.random.Generator) -> Iterator[Examples]:
-    for rows in torch.from_numpy(rng.permutation(len(examples))).split(size):
-        yield examples.take(rows)
+        if self.central.weighting == "example":
+            return examples, torch.ones(len(examples))
+        sizes = torch.tensor([len(part) for part in parts if len(part)])
+        share = torch.repeat_interleave(1 / sizes, sizes) * len(examples) / max(len(sizes), 1)
+        return examples, share

@@ -27,8 +27,13 @@ class ContentMatch(nn.Module):
     def forward(self, items: torch.Tensor, place: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
         """Items [examples, positions] and scored positions [examples, scored], candidates [examples | 1, c] -> [examples, scored, c]."""
         read, real = self._read(items, place)
-        similar = torch.einsum("bplf,bcf->bpcl", read, self.features[candidates].expand(len(items), -1, -1))
-        return self.weight(similar * real.unsqueeze(2)).squeeze(-1)  # type: ignore[no-any-return]
+        if (
+            len(candidates) == 1 or candidates.stride(0) == 0
+        ):  # shared by all examples: one product instead of a batch of them
+            similar = read @ self.features[candidates[:1].reshape(-1)].T
+        else:
+            similar = torch.einsum("bplf,bcf->bplc", read, self.features[candidates])
+        return self.weight((similar * real.unsqueeze(3)).transpose(2, 3)).squeeze(-1)  # type: ignore[no-any-return]
 
     def pooled(self, items: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """The same for a whole catalogue: [users, width] to be multiplied with all features, after histories [users, events] of this length."""

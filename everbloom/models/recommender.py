@@ -59,8 +59,8 @@ class Recommender(nn.Module):
         other, other_bias = self.item(negatives)
         scores = torch.cat([self.score(users, own, own_bias), self.score(users, other, other_bias)], dim=-1)
         if self.content is not None:
-            candidates = torch.cat([items, negatives.expand(len(items), -1)], dim=1)
-            scores = scores + self.content(items, place, candidates)
+            matches = [self.content(items, place, items), self.content(items, place, negatives)]
+            scores = scores + torch.cat(matches, dim=-1)
         return scores
 
     def catalogue(self) -> CatalogueVectors:

@@ -23,7 +23,7 @@ def test_an_epoch_sees_every_training_positive_once(study):
     trainer = pooled(study)
     seen: Counter[int] = Counter()
 
-    def look(batch, rng):
+    def look(batch, share, rng):
         seen.update(batch.items[batch.weight > 0].tolist())
         return 0.0
 
