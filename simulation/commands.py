@@ -27,7 +27,7 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
         path_out = out or free_directory(Path("runs"), experiment.name)
         summary = run_on_superlink(experiment, path_out, console)
         print_summary(console, summary)
-        console.print(f"run directory: {path_out}", highlight=False)
+        console.print(f"run directory: {path_out}", highlight=False, soft_wrap=True)
         return summary
     path_out = out or free_directory(Path("runs"), experiment.name)
     refuse_existing(path_out)
@@ -53,7 +53,7 @@ def _federate(study: Study, run: RunDirectory, console: Console, resume: bool) -
         console.print(f"interrupted; continue with: everbloom run --resume {run.path}", style="yellow")
         raise
     print_summary(console, summary)
-    console.print(f"run directory: {run.path}", highlight=False)
+    console.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
     return summary
 
 
@@ -62,15 +62,15 @@ def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> 
     experiment = load_experiment(path, overrides)
     study = study_with_progress(experiment, console)
     check_measurements(study)
-    console.print(experiment.to_toml(), markup=False, highlight=False)
+    console.print(experiment.to_toml(), markup=False, highlight=False, soft_wrap=True)
     console.print(_costs(study))
     console.print(study.plan.describe() if study.plan else NO_PRIVACY, highlight=False)
     for warning in _doubts(study):
-        console.print(f"note: {warning}", style="yellow", highlight=False)
+        console.print(f"note: {warning}", style="yellow", highlight=False, soft_wrap=True)
 
 
 def run_central(path: Path, overrides: Iterable[str], console: Console) -> dict[str, dict[str, float]]:
-    """`everbloom central`: prints an epoch a line and the test measures."""
+    """`everbloom central`: prints an epoch a line and the test measures, and returns them."""
     study = study_with_progress(load_experiment(path, overrides), console)
     select = study.experiment.evaluation.select
 
@@ -101,15 +101,16 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
         f"{summary['rounds']} rounds, {summary['clients']} client updates, {summary['failed']} failed, {summary['seconds']:.0f} s; "
         f"{summary['bytes_up'] / 1e6:.0f} MB up, {summary['bytes_down'] / 1e6:.0f} MB down; {spent}",
         highlight=False,
+        soft_wrap=True,
     )
 
 
 def comparison(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table:
     """model -> protocol -> measure -> value, as a table of what fits a line."""
     table = Table(title="test", title_justify="left")
-    shown = ("hr@10", "ndcg@10", "recall@10", "mrr@10", "coverage@10")
-    for name in ("model", "ranking", *(measure.replace("@", " @ ") for measure in shown)):
-        table.add_column(name, justify="left" if name in ("model", "ranking") else "right")
+    shown = ("hr@10", "ndcg@10", "mrr@10", "coverage@10")
+    for name in ("model", "ranking", *shown):
+        table.add_column(name, justify="left" if name in ("model", "ranking") else "right", no_wrap=True)
     for model, protocols in models.items():
         for protocol, values in protocols.items():
             table.add_row(model, protocol, *(f"{values[name]:.4f}" if name in values else "-" for name in shown))

@@ -65,6 +65,7 @@ class RunConsole:
                 f"period {record['period']} round {record['round']}: {record['clients']} clients, {record['failed']} failed, "
                 f"epsilon {epsilon}, {record['seconds']:.2f} s",
                 highlight=False,
+                soft_wrap=True,
             )
         else:
             self._live.update(self._view())
@@ -97,6 +98,7 @@ class RunConsole:
                         else f"{dict(record)}"
                     ),
                     highlight=False,
+                    soft_wrap=True,
                 )
 
     def _view(self) -> Group:

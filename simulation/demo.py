@@ -7,11 +7,9 @@ from typing import Any
 
 from rich.console import Console
 
-from everbloom.experiment import load_experiment
 from everbloom.report.curves import draw_quality
 from server.run_directory import RunDirectory
-from simulation.central import train_centrally
-from simulation.commands import comparison, start_run, study_with_progress
+from simulation.commands import comparison, run_central, start_run
 from simulation.run import free_directory
 
 WITHOUT_PRIVACY = ("privacy.unit=none", "privacy.epsilon=none", "privacy.delta=none", "privacy.max_participations=none")
@@ -27,7 +25,7 @@ def run_demo(path: Path, out: Path, console: Console) -> dict[str, Any]:
     console.rule("the same federation without privacy")
     exact = start_run(path, WITHOUT_PRIVACY, folder / "without-privacy", console)
     console.rule("the same model on pooled data")
-    central = _central(path, console)
+    central = run_central(path, WITHOUT_PRIVACY, console)
     found = {
         "popularity": private["baselines"]["popularity"],
         f"federated, epsilon {private['privacy']['epsilon']:.3g}": private["test"],
@@ -51,18 +49,9 @@ def run_demo(path: Path, out: Path, console: Console) -> dict[str, Any]:
     console.print(
         f"{time.monotonic() - started:.0f} s. Records, checkpoints and the picture quality.png: {folder}",
         highlight=False,
+        soft_wrap=True,
     )
     return found
-
-
-def _central(path: Path, console: Console) -> dict[str, dict[str, float]]:
-    study = study_with_progress(load_experiment(path, WITHOUT_PRIVACY), console)
-    select = study.experiment.evaluation.select
-
-    def tell(epoch: int, loss: float, value: float) -> None:
-        console.print(f"epoch {epoch}: loss {loss:.4f}, validation {select} {value:.4f}", highlight=False)
-
-    return train_centrally(study, tell)[0]
 
 
 def _records(run: RunDirectory) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

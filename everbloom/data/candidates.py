@@ -12,7 +12,6 @@ from everbloom.config import DataConfig
 from everbloom.data.home import dataset_name, raw_folder
 from everbloom.data.prepare import Dataset
 from everbloom.data.strings import StringColumn
-from everbloom.data.timeline import Split, Timeline
 from everbloom.errors import DataError
 
 _ARRAYS = ("user", "val_item", "test_item", "val_neg", "test_neg")
@@ -45,23 +44,6 @@ def load_candidates(dataset: Dataset, data: DataConfig, filename: str) -> Stored
         validation_negatives=items.of(arrays["val_neg"]),
         test_negatives=items.of(arrays["test_neg"]),
     )
-
-
-def check_candidates(stored: StoredCandidates, timeline: Timeline) -> None:
-    """Raises `DataError` unless the stored items are exactly those that the leave-one-out protocol holds out."""
-    if timeline.protocol.name != "leave-one-out":
-        raise DataError('evaluation.candidates: they belong to the protocol "leave-one-out"; set protocol.name to it')
-    wanted: dict[Split, NDArray[np.int32]] = {"validation": stored.validation_item, "test": stored.test_item}
-    for split, items in wanted.items():
-        cases = timeline.cases(0, split)
-        held_out = np.full(timeline.log.users, -1, dtype=np.int32)
-        held_out[cases.user] = cases.targets
-        differ = int((held_out[stored.user] != items).sum())
-        if differ:
-            raise DataError(
-                f"evaluation.candidates: the {split} item differs for {differ} of {len(items)} users; the file belongs "
-                'to other data, or equal times are ordered otherwise: try data.tie_order = "reverse-file"'
-            )
 
 
 def _read(path: Path) -> dict[str, NDArray[np.generic]]:

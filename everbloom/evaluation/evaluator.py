@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from everbloom.config import EvaluationConfig
+from everbloom.data.candidates import StoredCandidates
 from everbloom.data.timeline import Cases, Split, Timeline
 from everbloom.errors import ConfigError
 from everbloom.evaluation.beyond_accuracy import beyond_accuracy
@@ -15,7 +16,7 @@ from everbloom.evaluation.metrics import means, metric_keys, per_case
 from everbloom.evaluation.ranking import Ranking, Score, hits_of_ranks, rank, sampled_ranks
 from everbloom.evaluation.records import Record, metric_record
 from everbloom.evaluation.slices import Slice, all_slice, slices
-from everbloom.evaluation.stored_candidates import CaseCandidates, StoredCandidates, candidates_of
+from everbloom.evaluation.stored_candidates import CaseCandidates, candidates_of
 from everbloom.evaluation.training_events import item_counts, trained_period
 from everbloom.seeding import numpy_generator
 

@@ -1,28 +1,13 @@
 """Stored candidates of the sampled protocol: for each user one target and 99 items never interacted with."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.data.candidates import StoredCandidates
 from everbloom.data.timeline import Cases, Split, Timeline
 from everbloom.errors import DataError
-
-
-class StoredCandidates(Protocol):
-    """By dense indices of the log: `user` [n], each user's target items [n], and negatives [n, 99]."""
-
-    @property
-    def user(self) -> NDArray[np.integer]: ...
-    @property
-    def validation_item(self) -> NDArray[np.integer]: ...
-    @property
-    def test_item(self) -> NDArray[np.integer]: ...
-    @property
-    def validation_negatives(self) -> NDArray[np.integer]: ...
-    @property
-    def test_negatives(self) -> NDArray[np.integer]: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,5 +49,5 @@ def _mismatch(cases: Cases, target: NDArray[np.int64], split: Split, timeline: T
     here, stored = ids[int(cases.targets[first])], ids[int(target[first])]
     return (
         f"evaluation.candidates: for {len(other)} of {len(target)} users the stored {split} item is not the log's "
-        f"(user {user!r}: stored {stored!r}, log {here!r}); check data.tie_order and data.cleaning"
+        f'(user {user!r}: stored {stored!r}, log {here!r}); try data.tie_order = "reverse-file", and check data.cleaning'
     )

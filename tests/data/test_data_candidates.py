@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from everbloom.config import DataConfig, ProtocolConfig
-from everbloom.data.candidates import check_candidates, load_candidates
+from everbloom.data.candidates import load_candidates
 from everbloom.data.prepare import prepare
 from everbloom.data.timeline import Timeline
 from everbloom.errors import DataError
+from everbloom.evaluation.stored_candidates import candidates_of
 
 LEAVE_ONE_OUT = ProtocolConfig(name="leave-one-out")
 
@@ -37,7 +38,9 @@ def test_original_ids_become_dense_indices(data, tmp_path):
     assert stored.user.tolist() == [1, 0]
     assert stored.test_item.tolist() == [3, 3]
     assert stored.validation_negatives.tolist() == [[0, 1], [1, 0]]
-    check_candidates(stored, Timeline(dataset.events, dataset.catalog, data, LEAVE_ONE_OUT))
+    timeline = Timeline(dataset.events, dataset.catalog, data, LEAVE_ONE_OUT)
+    for split in ("validation", "test"):
+        assert len(candidates_of(stored, timeline.cases(0, split), split, timeline).target_item) == 2
 
 
 def test_a_name_is_looked_up_in_the_raw_folder(data, everbloom_home):
@@ -73,9 +76,9 @@ def test_other_held_out_items_are_found(data, tmp_path):
     dataset = prepare(data)
     stored = load_candidates(dataset, data, store(tmp_path / "c.npz", test_item=np.array([8, 5])))
     timeline = Timeline(dataset.events, dataset.catalog, data, LEAVE_ONE_OUT)
-    with pytest.raises(DataError, match=r"the test item differs for 1 of 2 users; .*tie_order"):
-        check_candidates(stored, timeline)
-    with pytest.raises(DataError, match='protocol "leave-one-out"'):
-        check_candidates(
-            stored, Timeline(dataset.events, dataset.catalog, data, ProtocolConfig(cut="counts", periods=2))
-        )
+    assert len(candidates_of(stored, timeline.cases(0, "validation"), "validation", timeline).target_item) == 2
+    with pytest.raises(DataError, match=r"for 1 of 2 users the stored test item is not the log's .*tie_order"):
+        candidates_of(stored, timeline.cases(0, "test"), "test", timeline)
+    by_time = Timeline(dataset.events, dataset.catalog, data, ProtocolConfig(cut="counts", periods=2))
+    with pytest.raises(DataError, match=r"evaluation\.candidates"):
+        candidates_of(stored, by_time.cases(1, "test"), "test", by_time)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from everbloom.config import DataConfig, ProtocolConfig
-from everbloom.data.candidates import check_candidates, load_candidates
+from everbloom.data.candidates import load_candidates
 from everbloom.data.fetch import fetch, source_of
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline
 from everbloom.errors import DataError
+from everbloom.evaluation.stored_candidates import candidates_of
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 
@@ -46,7 +47,8 @@ def test_ml_100k_holds_out_what_the_published_candidates_hold_out():
     timeline = Timeline(dataset.events, dataset.catalog, data, ProtocolConfig(name="leave-one-out"))
     stored = load_candidates(dataset, data, "pfedrec_eval_candidates.npz")
     assert len(stored.user) == len(timeline.cases(0, "test")) == len(timeline.cases(0, "validation")) == 943
-    check_candidates(stored, timeline)
+    for split in ("validation", "test"):
+        assert len(candidates_of(stored, timeline.cases(0, split), split, timeline).target_item) == 943
     known = {(int(user), int(item)) for user, item in zip(dataset.events.user, dataset.events.item, strict=True)}
     for negatives in (stored.validation_negatives, stored.test_negatives):
         assert negatives.shape == (943, 99)
@@ -57,8 +59,9 @@ def test_ml_100k_holds_out_what_the_published_candidates_hold_out():
 def test_ml_100k_in_the_order_of_the_file_holds_out_other_items():
     data, dataset = fetched("ml-100k")
     timeline = Timeline(dataset.events, dataset.catalog, data, ProtocolConfig(name="leave-one-out"))
+    stored = load_candidates(dataset, data, "pfedrec_eval_candidates.npz")
     with pytest.raises(DataError, match="reverse-file"):
-        check_candidates(load_candidates(dataset, data, "pfedrec_eval_candidates.npz"), timeline)
+        candidates_of(stored, timeline.cases(0, "validation"), "validation", timeline)
 
 
 def test_ml_100k_has_eight_months():
