@@ -28,6 +28,8 @@ from server.strategy import FlatStrategy
 
 MODEL = "federated"
 
+_BARREN_ROUNDS = 3
+
 
 def evaluator_of(study: Study) -> Evaluator:
     """The evaluator of an experiment, with its stored candidates if it names any."""
@@ -78,6 +80,7 @@ class Federation:
         self.evaluator = evaluator_of(study)
         self.model = study.new_model()
         self.ledger = Ledger(study.plan, state.participations)
+        self._barren = 0
         self.strategy = FlatStrategy(
             study.layout, study.terms, self.config.optimizer, self.config.min_replies, state.optimizer
         )
@@ -122,20 +125,29 @@ class Federation:
         replies = self.grid.send_and_receive(messages, timeout=self.config.reply_timeout)
         new, metrics = self.strategy.aggregate_train(state.round, replies)
         counts = dict(metrics or {})
-        if len(cohort) and not counts.get("clients"):
-            raise InputError(
-                f"round {state.round}: all {len(cohort)} clients failed; the first: {self.strategy.reasons[0]}"
-            )
         if new is not None:
             state.parameters = new["flat"].numpy()
             state.optimizer = self.strategy.state
         self._account(counts, len(cohort), time.monotonic() - started)
+        self._give_up_if_barren(len(cohort), counts)
         due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.config.rounds
         if due and self.study.timeline.has(state.period, "validation"):
             self._validate()
         if state.round % self.config.checkpoint_every == 0 or state.round == self.config.rounds or state.stopped:
             save_checkpoint(self.run_directory, state, self.study.layout.schema)
         return True
+
+    def _give_up_if_barren(self, asked: int, counts: Mapping[str, object]) -> None:
+        """A failed client never costs a round, nor a failed round the run; if everybody fails again and again, raises `InputError`."""
+        if counts.get("clients"):
+            self._barren = 0
+        elif asked:
+            self._barren += 1
+        if self._barren == _BARREN_ROUNDS:
+            raise InputError(
+                f"round {self.state.round}: all {asked} clients failed, {_BARREN_ROUNDS} rounds in a row; "
+                f"the first: {self.strategy.reasons[0]}"
+            )
 
     def _account(self, metrics: Mapping[str, object], asked: int, seconds: float) -> None:
         clients, failed, bytes_up = (int(metrics.get(key, 0)) for key in ("clients", "failed", "bytes-up"))  # type: ignore[call-overload]

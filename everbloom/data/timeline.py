@@ -110,6 +110,7 @@ class Timeline:
             )
         self.boundaries = period_boundaries(log, protocol) if protocol.name == "timeline" else np.array([0, FOREVER])
         """[periods + 1] times; period p is [boundaries[p], boundaries[p + 1])."""
+        self._validation_starts: dict[int, int] = {}  # found once: a large log is read whole for it
 
     @property
     def periods(self) -> int:
@@ -139,6 +140,11 @@ class Timeline:
         return cases
 
     def _validation_start(self, period: int) -> int:
+        if period not in self._validation_starts:
+            self._validation_starts[period] = self._find_validation_start(period)
+        return self._validation_starts[period]
+
+    def _find_validation_start(self, period: int) -> int:
         start, end = self.boundaries[period], self.boundaries[period + 1]
         if self.protocol.validation == 0:
             return int(end)

@@ -180,9 +180,21 @@ def test_min_replies(run, small, fail):
     assert {row["failed"] for row in records(federation, "rounds")} == {10}
 
 
-def test_when_everybody_fails_the_run_stops_with_the_reason(run, small, fail):
-    with pytest.raises(InputError, match=r"round 1: all 6 clients failed; the first: error .*no battery"):
-        run(small(), lambda task, answer: fail(task))
+def test_when_everybody_fails_three_times_the_run_stops_with_the_reason(run, small, fail):
+    told = r"round 3: all 6 clients failed, 3 rounds in a row; the first: error .*no battery"
+    with pytest.raises(InputError, match=told):
+        run(small(federation={"rounds": 4}), lambda task, answer: fail(task))
+
+
+def test_a_round_in_which_everybody_fails_does_not_end_the_run(run, small, fail):
+    """Not even several, if somebody answered in between."""
+
+    def reply(task, answer):
+        return answer if task.content.config_records["task"]["round"] % 3 == 0 else fail(task)
+
+    federation = run(small(federation={"rounds": 6}), reply)
+    clients = [row["clients"] for row in records(federation, "rounds") if row["period"] == 0]
+    assert clients == [0, 0, 6, 0, 0, 6]
 
 
 def test_an_empty_poisson_cohort_is_a_round_without_change(run, small):
