@@ -17,7 +17,7 @@ from everbloom.errors import ConfigError
 class Table(BaseModel):
     """One table of an experiment file: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True)
 
 
 class Method(Table):
