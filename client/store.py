@@ -13,7 +13,7 @@ from everbloom.data.catalog import Catalog
 from everbloom.data.events import EventLog
 from everbloom.data.home import feature_cache
 from everbloom.errors import DataError
-from everbloom.models.features.catalogue import catalogue_features
+from everbloom.models.features.catalogue import features_of
 from everbloom.wire import Terms
 
 
@@ -64,7 +64,5 @@ class DeviceStore:
 def _stored_workbench(folder: Path, terms_json: str) -> Workbench:
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
-    features = catalogue_features(
-        catalog.texts(terms.text), terms.model.items, feature_cache(), lambda done, total: None
-    )
+    features = features_of(catalog, terms.text, terms.model.items, feature_cache(), lambda done, total: None)
     return build_workbench(terms, len(catalog), features)

@@ -11,7 +11,7 @@ from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline
 from everbloom.experiment import Experiment
 from everbloom.methods import Progress
-from everbloom.models.features.catalogue import catalogue_features
+from everbloom.models.features.catalogue import features_of
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
 from everbloom.privacy.plan import PrivacyPlan, build_plan
@@ -68,6 +68,5 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
     rounds = experiment.federation.rounds * timeline.periods
     plan = build_plan(experiment.privacy, experiment.learning, experiment.model, rounds)
-    texts = dataset.catalog.texts(experiment.data.text)
-    features = catalogue_features(texts, experiment.model.items, feature_cache(), encoding)
+    features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
     return Study(experiment, dataset, timeline, features, plan)

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from everbloom.config import DataConfig, ProtocolConfig
+from everbloom.data.events import BEHAVIOURS
 from everbloom.data.prepare import Dataset
 from everbloom.data.reading import column_names
 from everbloom.data.sources.table import TableFiles, file_format, head
@@ -17,9 +18,10 @@ from everbloom.experiment import parse_experiment
 _USUAL_NAMES = {
     "user": ("user", "user_id", "userid", "uid", "customer", "customer_id", "customerid", "reviewerid", "visitorid"),
     "item": ("item", "item_id", "itemid", "iid", "product", "product_id", "productid", "movieid", "movie_id", "asin"),
-    "time": ("time", "timestamp", "date", "datetime", "ts", "created_at", "event_time", "unixreviewtime"),
+    "time": ("time", "timestamp", "date", "datetime", "ts", "created_at", "event_time", "when", "unixreviewtime"),
     "value": ("rating", "value", "stars", "score", "quantity"),
 }
+_USUAL_BEHAVIOUR_NAMES = ("behaviour", "behavior", "action", "event_type", "event")
 _BEHAVIOUR_OF_VALUE = {"rating": "rate", "stars": "rate", "score": "rate", "quantity": "purchase"}
 _MANY_MILLISECONDS = 1e11
 """As seconds this is the year 5138, as milliseconds 1973."""
@@ -52,6 +54,9 @@ def guess_columns(path: Path, given: dict[str, Any]) -> dict[str, Any]:
             found = [by_lower[name] for name in usual if name in by_lower]
             if key not in table and found:
                 table[key] = found[0]
+        behaviour = next((by_lower[name] for name in _USUAL_BEHAVIOUR_NAMES if name in by_lower), None)
+        if "behaviour" not in table and behaviour is not None and _speaks_ours(path, separator, behaviour, table):
+            table["behaviour"] = behaviour
         told = _BEHAVIOUR_OF_VALUE.get(str(table.get("value")).lower())
         if told is not None and "behaviour" not in table:
             table.setdefault("default_behaviour", told)
@@ -60,6 +65,12 @@ def guess_columns(path: Path, given: dict[str, Any]) -> dict[str, Any]:
             there = ", ".join(names) if header else "positions from 0"
             raise DataError(f"{path}: which column is the {key}? give it with --{key}; the columns are: {there}")
     return table
+
+
+def _speaks_ours(path: Path, separator: str, column: str, table: dict[str, Any]) -> bool:
+    """Whether the first rows of a column hold nothing but behaviours as we name them; others have to be translated by hand."""
+    first = head(path, separator, True, table.get("encoding", "utf-8"))
+    return column in first and set(first[column].dropna().astype(str)) <= set(BEHAVIOURS)
 
 
 def _names(path: Path, separator: str, encoding: str) -> list[str]:

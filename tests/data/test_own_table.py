@@ -97,3 +97,12 @@ def test_too_little_is_refused(tmp_path):
 def test_a_bad_name_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="name"):
         imported(table(tmp_path, [0, 1, 2]), name="Not A Name")
+
+
+def test_behaviours_are_taken_when_they_are_ours(tmp_path):
+    (tmp_path / "e.csv").write_text("customer,product,when,action\n1,2,2024-01-01,click\n1,3,2024-01-02,purchase\n")
+    assert guess_columns(tmp_path / "e.csv", {}) == {
+        "user": "customer", "item": "product", "time": "when", "behaviour": "action"
+    }  # fmt: skip
+    (tmp_path / "e.csv").write_text("customer,product,when,action\n1,2,2024-01-01,click\n1,3,2024-01-02,bought\n")
+    assert "behaviour" not in guess_columns(tmp_path / "e.csv", {})

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from everbloom.config import ItemModelConfig
+from everbloom.data.catalog import Catalog
+from everbloom.data.strings import StringColumn
 from everbloom.errors import DataError
 from everbloom.methods import FEATURE_ENCODERS, FeatureEncoder
-from everbloom.models.features.catalogue import catalogue_features
+from everbloom.models.features.catalogue import catalogue_features, features_of
 
 CALLS: list[int] = []
 
@@ -70,3 +72,11 @@ def test_a_failed_encoding_leaves_nothing_in_the_cache(tmp_path):
 
 def test_no_features_are_none(tmp_path):
     assert catalogue_features(["a"], ItemModelConfig(), tmp_path, lambda done, total: None) is None
+
+
+def test_a_model_without_features_needs_no_text(tmp_path):
+    ids = StringColumn.of(["a", "b"])
+    catalog = Catalog(item_ids=ids, fields={}, numbers={}, first_seen=np.zeros(2, dtype=np.int64))
+    assert features_of(catalog, "{title}", ItemModelConfig(), tmp_path, lambda done, total: None) is None
+    with pytest.raises(DataError, match="names the field 'title'"):
+        features_of(catalog, "{title}", ItemModelConfig(features={"name": "tfidf"}), tmp_path, lambda done, total: None)

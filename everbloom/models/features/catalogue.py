@@ -9,7 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everbloom.config import ItemModelConfig
+from everbloom.data.catalog import Catalog
 from everbloom.methods import Progress
+
+
+def features_of(
+    catalog: Catalog, template: str, config: ItemModelConfig, cache: Path, progress: Progress
+) -> NDArray[np.float32] | None:
+    """`catalogue_features` of the catalogue's texts; a model without features needs no text, so that a bare table of events will do.
+
+    Raises `DataError` if the template names a field that the catalogue does not have.
+    """
+    if config.features is None:
+        return None
+    return catalogue_features(catalog.texts(template), config, cache, progress)
 
 
 def catalogue_features(
