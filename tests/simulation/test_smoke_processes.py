@@ -149,7 +149,9 @@ def test_a_checkpoint_of_another_schema_is_refused(everbloom, finished):
     out = everbloom.folder / "other-model"
     shutil.copytree(finished[0], out)
     experiment = out / "experiment.toml"
-    experiment.write_text(experiment.read_text().replace("dim = 16", "dim = 8"))
+    resolved = experiment.read_text()
+    assert "\ndim = 8\n" in resolved
+    experiment.write_text(resolved.replace("\ndim = 8\n", "\ndim = 4\n"))
     before = snapshot(out)
     told = everbloom.fail("run", "--resume", out)
     assert "parameter schema" in told
