@@ -47,8 +47,9 @@ class DataConfig(LabelConfig):
     """Which events and items, and what of them counts."""
 
     source: Annotated[SerializeAsAny[Source], BeforeValidator(SOURCES.parse)]
-    text: str = "{title}"
-    """Template of an item's text; `{field}` is a field of the catalogue. An empty field takes its separator with it."""
+    text: str | None = None
+    """Template of an item's text; `{field}` is a field of the catalogue. An empty field takes its separator with it. Default: `{title}`, where text
+    is needed at all."""
     tie_order: Literal["file", "reverse-file"] = "file"
     """Order of one user's events with equal time: as in the file, or reversed (the published leave-one-out protocol ranks the earlier row later)."""
     cleaning: CleaningConfig = CleaningConfig()

@@ -23,6 +23,7 @@ from everbloom.data.statistics import describe
 from everbloom.errors import ConfigError, DataError
 from everbloom.experiment import load_experiment, parse_experiment
 from everbloom.methods import Progress as Report
+from everbloom.models.features.catalogue import DEFAULT_TEXT
 
 data_app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 
@@ -210,9 +211,8 @@ def _quantile_name(quantile: float) -> str:
 def _example_texts(dataset: Dataset, data: DataConfig) -> list[str]:
     fields = dataset.catalog.fields
     template = data.text
-    if template == DataConfig.model_fields["text"].default and "title" not in fields:
-        # Nobody chose this template; a catalogue without titles is shown by what it has.
-        template = ". ".join(f"{{{field}}}" for field in fields) or "{id}"
+    if template is None:
+        template = DEFAULT_TEXT if "title" in fields else ". ".join(f"{{{field}}}" for field in fields) or "{id}"
     return dataset.catalog.texts(template)[:_EXAMPLES]
 
 

@@ -35,15 +35,24 @@ class Catalog:
         Where a field is empty, the punctuation and space that would have joined it go too. Raises `DataError` on an
         unknown field.
         """
-        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        names = self._named(template)
         known = {"id": self.item_ids, **self.fields}
+        columns = [list(known[name]) for name in names]
+        return [_tidy(template.format(**dict(zip(names, row, strict=True)))) for row in zip(*columns, strict=True)]
+
+    def check(self, template: str) -> None:
+        """Raises `DataError` if the template names a field that there is not."""
+        self._named(template)
+
+    def _named(self, template: str) -> list[str]:
+        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        known = ["id", *self.fields]
         for name in names:
             if name not in known:
                 raise DataError(
                     f"data.text: {template!r} names the field {name!r}; this catalogue has: {', '.join(known)}"
                 )
-        columns = [list(known[name]) for name in names]
-        return [_tidy(template.format(**dict(zip(names, row, strict=True)))) for row in zip(*columns, strict=True)]
+        return names
 
     def save(self, folder: Path) -> None:
         """Writes the catalogue into `folder`, for `open`."""

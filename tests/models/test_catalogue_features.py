@@ -77,6 +77,9 @@ def test_no_features_are_none(tmp_path):
 def test_a_model_without_features_needs_no_text(tmp_path):
     ids = StringColumn.of(["a", "b"])
     catalog = Catalog(item_ids=ids, fields={}, numbers={}, first_seen=np.zeros(2, dtype=np.int64))
-    assert features_of(catalog, "{title}", ItemModelConfig(), tmp_path, lambda done, total: None) is None
+    quiet = lambda done, total: None  # noqa: E731
+    assert features_of(catalog, None, ItemModelConfig(), tmp_path, quiet) is None
     with pytest.raises(DataError, match="names the field 'title'"):
-        features_of(catalog, "{title}", ItemModelConfig(features={"name": "tfidf"}), tmp_path, lambda done, total: None)
+        features_of(catalog, "{title}", ItemModelConfig(), tmp_path, quiet)
+    with pytest.raises(DataError, match="names the field 'title'"):
+        features_of(catalog, None, ItemModelConfig(features={"name": "tfidf"}), tmp_path, quiet)

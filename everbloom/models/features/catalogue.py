@@ -12,17 +12,21 @@ from everbloom.config import ItemModelConfig
 from everbloom.data.catalog import Catalog
 from everbloom.methods import Progress
 
+DEFAULT_TEXT = "{title}"
+
 
 def features_of(
-    catalog: Catalog, template: str, config: ItemModelConfig, cache: Path, progress: Progress
+    catalog: Catalog, template: str | None, config: ItemModelConfig, cache: Path, progress: Progress
 ) -> NDArray[np.float32] | None:
-    """`catalogue_features` of the catalogue's texts; a model without features needs no text, so that a bare table of events will do.
+    """`catalogue_features` of the catalogue's texts; a model without features needs none, so that a bare table of events will do.
 
-    Raises `DataError` if the template names a field that the catalogue does not have.
+    `template` None is `{title}`. Raises `DataError` if a template names a field that the catalogue does not have, needed or not.
     """
+    if template is not None:
+        catalog.check(template)
     if config.features is None:
         return None
-    return catalogue_features(catalog.texts(template), config, cache, progress)
+    return catalogue_features(catalog.texts(template or DEFAULT_TEXT), config, cache, progress)
 
 
 def catalogue_features(
