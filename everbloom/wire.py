@@ -27,7 +27,7 @@ class Terms(Table):
 
     seed: int
     labels: LabelConfig
-    text: str | None
+    text: str | None = None
     model: ModelConfig
     learning: LearningConfig
     privacy: PrivacyConfig

@@ -1,11 +1,13 @@
 """Messages: there and back unchanged, and bytes that are none are refused with a reason."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, RecordDict
 
+from everbloom.config import LabelConfig
 from everbloom.data.timeline import FOREVER, TrainingWindow
 from everbloom.errors import SchemaError
 from everbloom.wire import Task, Terms, Update
@@ -39,6 +41,11 @@ def test_a_task_arrives_as_it_was_sent(task):
     assert (found.schema, found.period, found.round, found.window) == ("abc", 3, 9, task.window)
     assert found.terms == task.terms
     assert found.terms.labels.positives == {"view": 1.0, "purchase": 2.0}
+
+
+def test_terms_that_leave_things_to_their_defaults_arrive_too(task):
+    bare = replace(task, terms=task.terms.model_copy(update={"text": None, "labels": LabelConfig()}))
+    assert Task.unpack(through_bytes(bare.pack())).terms == bare.terms
 
 
 def test_an_update_arrives_as_it_was_sent_and_holds_nothing_else():
