@@ -1,6 +1,7 @@
 """The tables of an experiment file, one frozen model each; an unknown key is an error. Defaults are what most experiments want.
 
-Only what stands here can be set. Knobs that decide a privacy guarantee live in `PrivacyConfig` and nowhere else.
+Only what stands here can be set. What a device may spend, its clip and its noise live in `PrivacyConfig` and nowhere else;
+the plan also reads what an example is and how many steps a round takes.
 """
 
 from typing import Annotated, Literal
@@ -134,7 +135,7 @@ class ModelConfig(Table):
 
 
 class LearningConfig(Table):
-    """What a client does with its examples. Nothing here can change a privacy guarantee."""
+    """What a client does with its examples. The privacy plan counts `local_steps` and states what an example is."""
 
     objective: Annotated[SerializeAsAny[Objective], BeforeValidator(OBJECTIVES.parse)] = Field(
         default_factory=lambda: OBJECTIVES.parse({"name": "sampled-softmax"})

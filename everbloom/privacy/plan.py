@@ -61,7 +61,8 @@ class PrivacyPlan:
     def describe(self) -> str:
         """The exact claim: unit, relation, epsilon, delta, mechanism, sampling, trust, and what is not covered."""
         lies = (
-            "An interaction lies in exactly one example."
+            "An interaction lies in exactly one example. "
+            "Removing one interaction can move the borders of later windows; the guarantee is for a whole window."
             if self.examples_per_interaction == 1
             else f"An interaction lies in up to {self.examples_per_interaction} examples; "
             "for a whole interaction or a whole user the guarantee is weaker."
