@@ -8,13 +8,12 @@ import numpy as np
 
 from client.randomness import Randomness
 from client.workbench import Workbench
-from everbloom.data.events import UserEvents
+from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
-from everbloom.errors import SchemaError
 from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.examples import build_examples
 from everbloom.privacy.plan import PrivacyPlan
-from everbloom.seeding import numpy_generator
+from everbloom.seeding import PublicDraws
 from everbloom.wire import Task, Terms, Update
 
 
@@ -35,7 +34,7 @@ class Device:
     """`client` is the device's number in the federation; `workbench` builds or finds what the terms need."""
 
     client: int
-    events: UserEvents
+    events: Histories
     ledger: DeviceLedger
     randomness: Randomness
     workbench: Callable[[Terms], Workbench]
@@ -43,27 +42,22 @@ class Device:
     def train(self, task: Task) -> Update:
         """One round. Raises `SchemaError` if the server's model is another, `BudgetExceeded` if the budget is spent."""
         bench = self.workbench(task.terms)
-        bench.layout.check(task.schema, "the server")
-        if task.parameters.dtype != np.float32 or task.parameters.shape != (bench.layout.size(),):
-            raise SchemaError(
-                f"the server sent {task.parameters.dtype} parameters of shape {task.parameters.shape}, "
-                f"this model has float32 of shape ({bench.layout.size()},)"
-            )
+        bench.check(task)
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
-        learning, seed = task.terms.learning, task.terms.seed
-        place = {"period": task.period, "round": task.round, "client": self.client}
-        examples = build_examples(
+        learning = task.terms.learning
+        draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
+        examples, _ = build_examples(
             self.events,
             positive_weights(self.events, task.terms.labels),
             task.window,
             learning,
             length=task.terms.model.user.history,
             disjoint=bench.plan is not None,
-            rng=numpy_generator(seed, "windows", **place),
+            draws=draws,
         )
         # Negatives may come from the public seed: they are uniform over the catalogue and tell nothing about the device.
-        negatives = draw_negatives(bench.items, learning.negatives, numpy_generator(seed, "negatives", **place))
+        negatives = draw_negatives(bench.items, learning.negatives, draws)
         delta = bench.trainer.update(
             task.parameters, examples, negatives, self.randomness.draws(task.period, task.round)
         )

@@ -4,17 +4,18 @@ import secrets
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from everbloom.learning.local import Draws
-from everbloom.seeding import derive, torch_generator
+from everbloom.seeding import keys, torch_generator
 
 
 class Randomness(Protocol):
     """Gives the draws of one round."""
 
     def draws(self, period: int, round: int) -> Draws:
-        """Dropout seed, sampling and noise generators."""
+        """Dropout key, sampling and noise generators."""
         ...
 
 
@@ -29,7 +30,7 @@ class SeededRandomness:
         """Derived from (seed, purpose, period, round, client)."""
         place = {"period": period, "round": round, "client": self.client}
         return Draws(
-            dropout=derive(self.seed, "dropout", **place),
+            dropout=keys(self.seed, "dropout", np.array([self.client]), period=period, round=round)[0],
             sampling=torch_generator(self.seed, "sampling", **place),
             noise=torch_generator(self.seed, "noise", **place),
         )
@@ -40,7 +41,7 @@ class SystemRandomness:
 
     def draws(self, period: int, round: int) -> Draws:
         """Fresh at every call: a repeated round gets fresh noise."""
-        return Draws(dropout=secrets.randbits(63), sampling=_system_generator(), noise=_system_generator())
+        return Draws(dropout=np.uint64(secrets.randbits(64)), sampling=_system_generator(), noise=_system_generator())
 
 
 def _system_generator() -> torch.Generator:

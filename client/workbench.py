@@ -1,15 +1,17 @@
 """What a process needs to train under given terms: model, layout, plan. Built once and used for every round (in a simulation: for every client)."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.models.layout import ParameterLayout
-from everbloom.models.recommender import build_recommender
+from everbloom.models.recommender import Recommender, build_recommender
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.wire import Terms
+from everbloom.wire import Task, Terms
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,21 @@ class Workbench:
     items: int
     layout: ParameterLayout
     plan: PrivacyPlan | None
-    trainer: LocalTrainer
+    model: Recommender
+
+    @cached_property
+    def trainer(self) -> LocalTrainer:
+        """Trains one client after another; takes the model for itself."""
+        return LocalTrainer(self.model, self.layout, self.terms.learning, self.plan)
+
+    def check(self, task: Task) -> None:
+        """Raises `SchemaError` if the server's model is another."""
+        self.layout.check(task.schema, "the server")
+        if task.parameters.dtype != np.float32 or task.parameters.shape != (self.layout.size(),):
+            raise SchemaError(
+                f"the server sent {task.parameters.dtype} parameters of shape {task.parameters.shape}, "
+                f"this model has float32 of shape ({self.layout.size()},)"
+            )
 
 
 def build_workbench(terms: Terms, items: int, features: NDArray[np.float32] | None) -> Workbench:
@@ -28,4 +44,4 @@ def build_workbench(terms: Terms, items: int, features: NDArray[np.float32] | No
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.rounds)
     model = build_recommender(items, features, terms.model, terms.seed)
     layout = ParameterLayout.of(model)
-    return Workbench(terms, items, layout, plan, LocalTrainer(model, layout, terms.learning, plan))
+    return Workbench(terms, items, layout, plan, model)

@@ -1,16 +1,19 @@
-"""A simulated population: every user of the data set is a device whose events are a view of the log."""
+"""A simulated population, one device after the other: every user of the data set is a device whose events are a view of the log."""
 
 import numpy as np
-from flwr.app import Context
+from flwr.app import Context, Message, RecordDict
 from numpy.typing import NDArray
 
+from client.app import make_app
 from client.device import Device
 from client.randomness import SeededRandomness
 from client.workbench import Workbench, build_workbench
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
-from everbloom.wire import Terms
+from everbloom.wire import TRAIN, Terms, Update
+from simulation.grid import call_client, identify, node_of
+from simulation.jobs import JobResult
 
 
 class SimulatedDevices:
@@ -37,6 +40,29 @@ class SimulatedDevices:
         if self._bench is None or (terms is not self._bench.terms and terms != self._bench.terms):
             self._bench = build_workbench(terms, len(self.study.dataset.catalog), self.study.features)
         return self._bench
+
+
+class DeviceWorker:
+    """Does a job through the ClientApp and Opacus, one device after the other: what real devices run, and the measure of what is faster."""
+
+    def __init__(self, study: Study, participations: NDArray[np.int32]) -> None:
+        """`participations` [population]: the devices' ledgers, changed in place."""
+        self.app = make_app(SimulatedDevices(study, participations).open)
+        self.schema = study.layout.schema
+        identify()
+
+    def train(self, content: RecordDict, clients: NDArray[np.int64]) -> JobResult:
+        """See `Worker`."""
+        deltas, trained = [], []
+        failures: dict[int, str] = {}
+        for position, client in enumerate(clients.tolist()):
+            reply = call_client(self.app, Message(content, dst_node_id=node_of(client), message_type=TRAIN))
+            if reply.has_error():
+                failures[position] = reply.error.reason or "no reason given"
+            else:
+                deltas.append(Update.unpack(reply.content).delta)
+                trained.append(position)
+        return JobResult(np.array(trained, dtype=np.int64), np.array(deltas), False, self.schema, failures)
 
 
 class _ArrayLedger:

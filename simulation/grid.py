@@ -25,13 +25,28 @@ class ClientNodes(Mapping[int, int]):
     def __getitem__(self, client: int) -> int:
         if client not in self._clients:
             raise KeyError(client)
-        return client + _FIRST_CLIENT_NODE
+        return node_of(client)
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._clients)
 
     def __len__(self) -> int:
         return len(self._clients)
+
+
+def node_of(client: int) -> int:
+    """The node id of a client."""
+    return client + _FIRST_CLIENT_NODE
+
+
+def client_of(node: int) -> int:
+    """The client of a node id."""
+    return node - _FIRST_CLIENT_NODE
+
+
+def identify() -> None:
+    """Makes this process the sender of the messages it creates: Flower reads that from here."""
+    TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, _SERVER_NODE, 1
 
 
 class InProcessGrid(Grid):
@@ -43,8 +58,7 @@ class InProcessGrid(Grid):
         self._answer = answer
         self._sent = 0
         self._waiting: dict[str, Message] = {}
-        # Flower reads the sender of a new message from here.
-        TaskIdentity.run_id, TaskIdentity.node_id, TaskIdentity.task_id = 1, _SERVER_NODE, 1
+        identify()
 
     def client_nodes(self) -> Mapping[int, int]:
         """client number -> node id."""
@@ -100,7 +114,7 @@ def call_client(app: ClientApp, message: Message) -> Message:
     context = Context(
         run_id=message.metadata.run_id,
         node_id=node,
-        node_config={"client": node - _FIRST_CLIENT_NODE},
+        node_config={"client": client_of(node)},
         state=RecordDict(),
         run_config={},
     )

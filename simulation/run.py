@@ -36,7 +36,7 @@ def _answers(study: Study, run: RunDirectory, state: FederationState) -> Iterato
         with serial_answers(study, ledger) as answer:
             yield answer
     else:
-        with parallel_answers(run.path / "experiment.toml", ledger, workers) as answer:
+        with parallel_answers(study, run.path / "experiment.toml", ledger, workers) as answer:
             yield answer
 
 

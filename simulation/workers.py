@@ -1,67 +1,86 @@
-"""Who answers messages in a simulation: this process, or several that each hold the same population."""
+"""Who does a round's jobs in a simulation: this process, or several that each hold the same population."""
 
+import pickle
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import lru_cache, partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
-from flwr.app import Message
-from flwr.clientapp import ClientApp
+from flwr.app import Message, RecordDict
 from numpy.typing import NDArray
 
-from client.app import make_app
 from everbloom.errors import InputError
 from everbloom.experiment import load_experiment
 from everbloom.study import Study, open_study
-from simulation.devices import SimulatedDevices
-from simulation.grid import Answer, call_client
-
-_CHUNKS_PER_WORKER = 8
-"""Small enough that no worker waits long for the slowest, large enough that the parameters are not sent too often."""
+from simulation.cohort import CohortWorker
+from simulation.devices import DeviceWorker
+from simulation.grid import Answer, client_of
+from simulation.jobs import JobResult, Worker, by_content, deal, replies
+from simulation.memory import resident_bytes, training_memory
 
 
 @contextmanager
 def serial_answers(study: Study, ledger: Path) -> Iterator[Answer]:
-    """Trains one client after the other in this process. `ledger`: file of the devices' ledgers, [clients] int32."""
-    app = _app(study, ledger)
+    """Does all jobs in this process. `ledger`: file of the devices' ledgers, [clients] int32."""
+    worker = make_worker(study, ledger, training_memory(study.experiment.runtime, others=0, workers=1))
 
     def answer(messages: list[Message]) -> Iterator[Message]:
-        for message in messages:
-            # A client's tensors are too small to share among threads; one thread also makes sums the same on every machine.
-            threads = torch.get_num_threads()
-            torch.set_num_threads(1)
-            try:
-                reply = call_client(app, message)
-            finally:
-                torch.set_num_threads(threads)
-            yield reply
+        for content, group in by_content(messages):
+            jobs = dealt(study, group)
+            for job, clients in jobs:
+                with _one_thread():
+                    result = worker.train(content, clients)
+                yield from replies(group, job, result)
 
     yield answer
 
 
 @contextmanager
-def parallel_answers(experiment: Path, ledger: Path, workers: int) -> Iterator[Answer]:
-    """Spreads clients over processes; results do not depend on which. `experiment`: file of the resolved experiment."""
+def parallel_answers(study: Study, experiment: Path, ledger: Path, workers: int) -> Iterator[Answer]:
+    """Spreads jobs over processes; results do not depend on which. `experiment`: file of the resolved experiment."""
     with ProcessPoolExecutor(
-        workers, mp_context=get_context("spawn"), initializer=_start_worker, initargs=(experiment, ledger)
+        workers,
+        mp_context=get_context("spawn"),
+        initializer=_start_worker,
+        initargs=(experiment, ledger, resident_bytes(), workers),
     ) as pool:
 
         def answer(messages: list[Message]) -> Iterator[Message]:
-            size = max(1, len(messages) // (workers * _CHUNKS_PER_WORKER))
-            chunks = [messages[start : start + size] for start in range(0, len(messages), size)]
-            try:
-                for replies in pool.map(_work, chunks):
-                    yield from replies
-            except BrokenProcessPool:
-                raise InputError(
-                    "a worker process died (out of memory?); continue with --resume and fewer runtime.workers"
-                ) from None
+            for content, group in by_content(messages):
+                jobs = dealt(study, group)
+                with _posted(content, ledger.parent) as task:
+                    work = partial(_work, task)
+                    try:
+                        results = pool.map(work, [clients for _, clients in jobs])
+                        for (job, _), result in zip(jobs, results, strict=True):
+                            yield from replies(group, job, result)
+                    except BrokenProcessPool:
+                        raise InputError(
+                            "a worker process died (out of memory?); continue with --resume and fewer runtime.workers"
+                        ) from None
 
         yield answer
+
+
+def dealt(study: Study, messages: list[Message]) -> list[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """(positions among the messages, client numbers) of each job."""
+    clients = np.array([client_of(message.metadata.dst_node_id) for message in messages], dtype=np.int64)
+    offsets = study.dataset.events.offsets
+    return [(job, clients[job]) for job in deal(offsets[clients + 1] - offsets[clients])]
+
+
+def make_worker(study: Study, ledger: Path, memory: int | None) -> Worker:
+    """As the experiment's [runtime] asks. `memory`: bytes that training may hold."""
+    participations = np.load(ledger, mmap_mode="r+")
+    runtime = study.experiment.runtime
+    if runtime.clients == "one-by-one":
+        return DeviceWorker(study, participations)
+    return CohortWorker(study, participations, runtime.clients == "together", memory)
 
 
 def open_ledger(path: Path, participations: NDArray[np.int32]) -> Path:
@@ -71,24 +90,49 @@ def open_ledger(path: Path, participations: NDArray[np.int32]) -> Path:
     return path
 
 
-_worker_app: ClientApp | None = None
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """A batch's tensors are too small to share among threads; one thread also makes sums the same on every machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
-def _start_worker(experiment: Path, ledger: Path) -> None:
-    global _worker_app
+@contextmanager
+def _posted(content: RecordDict, folder: Path) -> Iterator[Path]:
+    """A task in a file that all workers read, instead of a copy in every job."""
+    path = folder / "task.pickle"
+    with path.open("wb") as stream:
+        pickle.dump(content, stream, protocol=pickle.HIGHEST_PROTOCOL)
+    try:
+        yield path
+    finally:
+        path.unlink()
+
+
+_worker: Worker | None = None
+
+
+def _start_worker(experiment: Path, ledger: Path, others: int, workers: int) -> None:
+    global _worker
     torch.set_num_threads(1)
     study = open_study(load_experiment(experiment), _quiet, _quiet)
-    _worker_app = _app(study, ledger)
+    _worker = make_worker(study, ledger, training_memory(study.experiment.runtime, others, workers))
 
 
-def _work(messages: list[Message]) -> list[Message]:
-    assert _worker_app is not None
-    return [call_client(_worker_app, message) for message in messages]
+def _work(task: Path, clients: NDArray[np.int64]) -> JobResult:
+    assert _worker is not None
+    return _worker.train(_read(task, task.stat().st_mtime_ns), clients)
 
 
-def _app(study: Study, ledger: Path) -> ClientApp:
-    participations = np.load(ledger, mmap_mode="r+")
-    return make_app(SimulatedDevices(study, participations).open)
+@lru_cache(maxsize=1)
+def _read(task: Path, written: int) -> RecordDict:
+    with task.open("rb") as stream:
+        content: RecordDict = pickle.load(stream)
+    return content
 
 
 def _quiet(done: int, total: int) -> None:

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from everbloom.seeding import derive, numpy_generator, torch_generator
+from everbloom.seeding import derive, keys, numpy_generator, torch_generator, uniforms, uniforms_from
 
 names = st.tuples(
     st.integers(0, 5), st.sampled_from(["noise", "cohort"]), st.integers(0, 3), st.integers(0, 3), st.integers(0, 3)
@@ -46,3 +46,32 @@ def test_generators_repeat_and_leave_the_global_ones_alone():
     assert torch.equal(torch.rand(5, generator=first), torch.rand(5, generator=torch_generator(1, "noise", round=4)))
     assert np.array_equal(numpy_generator(1, "cohort").random(5), numpy_generator(1, "cohort").random(5))
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_a_clients_draws_do_not_depend_on_who_else_draws():
+    every = uniforms(3, "x", np.arange(50), 7, period=1, round=2)
+    some = uniforms(3, "x", np.array([41, 5]), 7, period=1, round=2)
+    assert np.array_equal(some, every[[41, 5]])
+    assert not np.allclose(every, uniforms(3, "x", np.arange(50), 7, period=2, round=1))
+
+
+def test_a_sequence_can_be_entered_anywhere():
+    starts = keys(3, "x", np.arange(4))
+    whole = uniforms_from(starts, 20)
+    parts = uniforms_from(starts, 5, skip=np.array([0, 3, 15, 7]))
+    assert all(np.array_equal(parts[row], whole[row, skip : skip + 5]) for row, skip in enumerate((0, 3, 15, 7)))
+
+
+def test_client_draws_are_uniform_and_unrelated():
+    """Means, variance and correlations between neighbours (values, clients, rounds) within five standard errors."""
+    drawn = uniforms(1, "x", np.arange(2000), 100)
+    other = uniforms(1, "x", np.arange(2000), 100, round=1)
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
+    bound = 5 / np.sqrt(drawn.size)
+    assert abs(drawn.mean() - 0.5) < bound * 0.29
+    assert abs(drawn.var() - 1 / 12) < bound / 12
+    pairs = [(drawn[:, 1:], drawn[:, :-1]), (drawn[1:], drawn[:-1]), (drawn, other)]
+    assert all(abs(np.corrcoef(one.ravel(), two.ravel())[0, 1]) < bound for one, two in pairs)
+    counts = np.bincount((drawn * 16).astype(int).ravel(), minlength=16)
+    assert ((counts - drawn.size / 16) ** 2).sum() / (drawn.size / 16) < 45

@@ -3,6 +3,7 @@ one contiguous view.
 """
 
 import json
+from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.data.ranges import flat_ranges
 from everbloom.data.strings import StringColumn, open_array
 from everbloom.errors import DataError
 
@@ -23,16 +25,33 @@ _COLUMNS = ("user", "item", "time", "behaviour", "value", "offsets", "by_time")
 
 
 @dataclass(frozen=True, eq=False)
-class UserEvents:
-    """One user's events, oldest first: views into the log, not copies. [events] each."""
+class Histories:
+    """The events of several users, one user after the other: columns [events], user u's rows are `offsets[u]:offsets[u + 1]`."""
 
     item: NDArray[np.int32]
     time: NDArray[np.int64]
     behaviour: NDArray[np.uint8]
     value: NDArray[np.float32]
+    offsets: NDArray[np.int64]
+
+    @classmethod
+    def of_one(
+        cls,
+        item: NDArray[np.int32],
+        time: NDArray[np.int64],
+        behaviour: NDArray[np.uint8],
+        value: NDArray[np.float32],
+    ) -> "Histories":
+        """One user's, oldest first; no copies."""
+        return cls(item, time, behaviour, value, np.array([0, len(item)]))
 
     def __len__(self) -> int:
         return len(self.item)
+
+    @property
+    def users(self) -> int:
+        """Number of users."""
+        return len(self.offsets) - 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,15 +121,35 @@ class EventLog:
         """The rows of one user."""
         return slice(int(self.offsets[user]), int(self.offsets[user + 1]))
 
-    def of(self, user: int) -> UserEvents:
+    def of(self, user: int) -> Histories:
         """One user's events, as views."""
         rows = self.rows(user)
-        return UserEvents(self.item[rows], self.time[rows], self.behaviour[rows], self.value[rows])
+        return Histories.of_one(self.item[rows], self.time[rows], self.behaviour[rows], self.value[rows])
 
-    def rows_before(self, time: int) -> NDArray[np.int64]:
-        """[users] absolute row at which each user's events from `time` on begin."""
-        earlier = np.concatenate(([0], np.cumsum(self.time < time)))
-        return self.offsets[:-1] + earlier[self.offsets[1:]] - earlier[self.offsets[:-1]]
+    def histories(self, users: NDArray[np.int64]) -> Histories:
+        """The events of some users, copied; what it costs depends on them and not on the log."""
+        _, row = flat_ranges(self.offsets[users], self.offsets[users + 1])
+        sizes = self.offsets[users + 1] - self.offsets[users]
+        offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
+        return Histories(self.item[row], self.time[row], self.behaviour[row], self.value[row], offsets)
+
+    def rows_before(self, time: int, users: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[users] absolute row at which the events from `time` on begin; a binary search in all of their rows at once."""
+        low, high = self.offsets[users], self.offsets[users + 1]
+        for _ in range(int((high - low).max(initial=0)).bit_length()):
+            middle = (low + high) // 2
+            open_ = low < high
+            earlier = open_ & (self.time[np.where(open_, middle, 0)] < time)
+            low, high = np.where(earlier, middle + 1, low), np.where(earlier, high, middle)
+        return low
+
+    def earlier(self, time: int) -> int:
+        """Number of events before `time`: where it falls in `by_time`."""
+        return bisect_left(self.by_time, time, key=self.time.__getitem__)
+
+    def time_at(self, place: int) -> int:
+        """The time of the event at this place in `by_time`."""
+        return int(self.time[self.by_time[place]])
 
     def save(self, folder: Path) -> None:
         """Writes the log into `folder` as plain arrays, for `open`."""

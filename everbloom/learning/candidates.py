@@ -1,11 +1,13 @@
 """The candidates of a position: the example's own items and sampled negatives; and how often each stands for the catalogue."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from everbloom.learning.examples import Examples
+from everbloom.seeding import PublicDraws
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,15 @@ class Candidates:
     negatives: torch.Tensor
     k: int
 
+    def to(self, device: torch.device) -> "Candidates":
+        """The same on a device."""
+        moved: dict[str, Any] = {
+            field.name: value.to(device)
+            for field in fields(self)
+            if isinstance(value := getattr(self, field.name), torch.Tensor)
+        }
+        return replace(self, **moved)
+
     @property
     def columns(self) -> int:
         """Number of own columns."""
@@ -34,17 +45,19 @@ class Candidates:
 
 
 def build_candidates(examples: Examples, negatives: torch.Tensor, items: int) -> Candidates:
-    """`negatives` [k] int64.
+    """`negatives` [groups, k] int64: examples come in `groups` equal groups, one after the other, each with its own negatives.
 
     Which columns are masked depends on the example's own items and the public negatives alone, so examples stay independent.
     """
-    positions = examples.items.shape[1]
+    count, positions = examples.items.shape
+    groups, k = negatives.shape
     real = examples.real
     same = examples.items.unsqueeze(2) == examples.items.unsqueeze(1)
     same &= real.unsqueeze(1)
     first = same.to(torch.int8).argmax(dim=2)
-    repeat = (first != torch.arange(positions)) | ~real
-    hit = ((examples.items.unsqueeze(2) == negatives) & real.unsqueeze(2)).any(dim=1)
+    repeat = (first != torch.arange(positions, device=first.device)) | ~real
+    own = torch.where(real, examples.items, -1).view(groups, count // max(groups, 1), positions, 1)
+    hit = (own == negatives.view(groups, 1, 1, k)).any(dim=2).view(count, k)
     return Candidates(
         place=examples.place,
         target=torch.gather(first, 1, examples.place),
@@ -53,10 +66,10 @@ def build_candidates(examples: Examples, negatives: torch.Tensor, items: int) ->
         own=(~repeat).sum(dim=1),
         items=items,
         negatives=(~hit).sum(dim=1),
-        k=len(negatives),
+        k=k,
     )
 
 
-def draw_negatives(items: int, k: int, rng: np.random.Generator) -> torch.Tensor:
-    """[k] int64, uniform over the catalogue with replacement; independent of any data, hence public."""
-    return torch.from_numpy(rng.integers(items, size=k))
+def draw_negatives(items: int, k: int, draws: PublicDraws) -> torch.Tensor:
+    """[clients, k] int64, uniform over the catalogue with replacement; independent of any data, hence public."""
+    return torch.from_numpy((draws.uniforms("negatives", k) * items).astype(np.int64))

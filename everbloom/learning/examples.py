@@ -1,14 +1,17 @@
-"""A client's history as training examples. Under an example unit, what is built here decides in how many examples an interaction lies."""
+"""Clients' histories as training examples, for all clients of a call at once. Under an example unit, what is built here decides in how many
+examples an interaction lies."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig
-from everbloom.data.events import NO_ITEM, UserEvents
+from everbloom.data.events import NO_ITEM, Histories
 from everbloom.data.timeline import TrainingWindow
+from everbloom.seeding import PublicDraws
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,57 +31,106 @@ class Examples:
     def __len__(self) -> int:
         return len(self.items)
 
+    def to(self, device: torch.device) -> "Examples":
+        """The same on a device."""
+        return Examples(*(getattr(self, field.name).to(device) for field in fields(self)))
+
     def take(self, rows: torch.Tensor) -> "Examples":
         """The examples at these positions."""
         return Examples(self.items[rows], self.behaviour[rows], self.real[rows], self.weight[rows], self.place[rows])
 
 
 def build_examples(
-    events: UserEvents,
+    events: Histories,
     weight: NDArray[np.float32],
     window: TrainingWindow,
     learning: LearningConfig,
     length: int,
     disjoint: bool,
-    rng: np.random.Generator,
-) -> Examples:
-    """A client's examples of one round.
+    draws: PublicDraws,
+) -> tuple[Examples, NDArray[np.int64]]:
+    """The clients' examples of one round, one client after the other, and how many each has [users].
 
     `weight` [events] of each event as a target; `length` positions of an example (`model.user.history`). `disjoint`: each event lies in one
-    example, always the same one (windows start at the first event of the training window). Otherwise windows are laid from an offset drawn with
-    `rng`, and older events serve as context.
+    example, always the same one (windows start at the first event of the training window). Otherwise windows are laid from an offset drawn for each
+    client, and older events serve as context.
     """
-    first, end = window.rows(events, weight)
-    kept = np.flatnonzero(events.item[:end] != NO_ITEM)
-    first = int(np.searchsorted(kept, first))
-    weight = weight[kept].copy()
-    weight[:first] = 0
+    kept, first, weight = _visible(events, weight, window)
+    item, behaviour = events.item[kept.rows], events.behaviour[kept.rows]
     if learning.examples == "next-item":
-        starts, stops = _next_item(weight, length - 1)
-        only_last = True
+        owner, starts, stops = _next_item(weight, kept.offsets, length - 1)
     elif disjoint:
-        starts, stops = _windows(first, len(kept), length, 0)
-        only_last = False
+        owner, starts, stops = _windows(first, kept.offsets[1:], length, np.zeros(events.users, dtype=np.int64))
     else:
-        starts, stops = _windows(0, len(kept), length, int(rng.integers(length)))
-        only_last = False
-    examples = _gather(events.item[kept], events.behaviour[kept], weight, starts, stops, length, only_last)
-    useful = torch.nonzero(examples.weight.sum(dim=1) > 0).squeeze(1)
-    if learning.max_examples is not None and len(useful) > learning.max_examples:
-        useful = useful[torch.from_numpy(np.sort(rng.permutation(len(useful))[: learning.max_examples]))]
-    return examples.take(useful)
+        offset = (draws.uniforms("windows", 1)[:, 0] * length).astype(np.int64)
+        owner, starts, stops = _windows(kept.offsets[:-1], kept.offsets[1:], length, offset)
+    targets = np.concatenate(([0], np.cumsum(weight > 0)))
+    learnt = targets[stops] > targets[starts]
+    if learning.max_examples is not None:
+        learnt &= _chosen(owner, learnt, learning.max_examples, draws)
+    owner, starts, stops = owner[learnt], starts[learnt], stops[learnt]
+    examples = _gather(item, behaviour, weight, starts, stops, length, learning.examples == "next-item")
+    return examples, np.bincount(owner, minlength=events.users)
 
 
-def _next_item(weight: NDArray[np.float32], context: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+class _Kept(NamedTuple):
+    """The rows of events that exist and have an item, and where each user's begin among them."""
+
+    rows: NDArray[np.int64]
+    offsets: NDArray[np.int64]
+
+
+def _visible(
+    events: Histories, weight: NDArray[np.float32], window: TrainingWindow
+) -> tuple[_Kept, NDArray[np.int64], NDArray[np.float32]]:
+    """(kept rows, first [users] kept row that can be a target, weight [kept], 0 before it)."""
+    _, first, end = window.rows(events, weight)
+    sizes = np.diff(events.offsets)
+    place = np.arange(len(events))
+    real = (events.item != NO_ITEM) & (place < np.repeat(end, sizes))
+    before = np.concatenate(([0], np.cumsum(real)))
+    rows = np.flatnonzero(real)
+    kept = _Kept(rows, before[events.offsets])
+    early = place[rows] < np.repeat(first, sizes)[rows]
+    return kept, before[first], np.where(early, np.float32(0), weight[rows])
+
+
+def _next_item(
+    weight: NDArray[np.float32], offsets: NDArray[np.int64], context: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(owner, start, stop) of one example per target."""
     targets = np.flatnonzero(weight)
-    return np.maximum(targets - context, 0), targets + 1
+    owner = np.searchsorted(offsets, targets, side="right") - 1
+    return owner, np.maximum(targets - context, offsets[owner]), targets + 1
 
 
-def _windows(first: int, end: int, length: int, offset: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Consecutive pieces of [first, end): one of `offset` events (if any), then of `length`."""
-    inner = np.arange(first + offset, end, length) if offset else np.arange(first + length, end, length)
-    bounds = np.concatenate(([first], inner, [end]))
-    return bounds[:-1], bounds[1:]
+def _windows(
+    first: NDArray[np.int64], end: NDArray[np.int64], length: int, offset: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """(owner, start, stop) of consecutive pieces of each [first, end): one of `offset` events (if any), then of `length`."""
+    short = np.minimum(offset, end - first)
+    whole = first + short
+    count = (short > 0) + -((whole - end) // length)
+    owner = np.repeat(np.arange(len(first)), count)
+    place = np.arange(len(owner)) - np.repeat(np.cumsum(count) - count, count) - (short > 0)[owner]
+    starts = np.where(place < 0, first[owner], whole[owner] + place * length)
+    stops = np.where(place < 0, whole[owner], np.minimum(starts + length, end[owner]))
+    return owner, starts, stops
+
+
+def _chosen(
+    owner: NDArray[np.int64], candidates: NDArray[np.bool_], most: int, draws: PublicDraws
+) -> NDArray[np.bool_]:
+    """[examples] which of the candidates are a seeded choice of at most `most` for each owner."""
+    which = np.flatnonzero(candidates)
+    mine = owner[which]
+    first = np.searchsorted(mine, np.arange(len(draws.clients)))
+    place = np.arange(len(which)) - first[mine]
+    key = draws.uniforms("subset", int(place.max(initial=0)) + 1)[mine, place]
+    order = np.lexsort((key, mine))
+    chosen = np.zeros(len(owner), dtype=np.bool_)
+    chosen[which[order[place < most]]] = True
+    return chosen
 
 
 def _gather(
@@ -90,15 +142,15 @@ def _gather(
     width: int,
     only_last: bool,
 ) -> Examples:
+    if len(starts) == 0:
+        nothing = torch.zeros((0, width), dtype=torch.int64)
+        scored = torch.zeros((0, 1 if only_last else width), dtype=torch.int64)
+        return Examples(nothing, nothing, nothing.bool(), nothing.float(), scored)
     row = starts[:, None] + np.arange(width)
     real = row < stops[:, None]
     row = np.where(real, row, 0)
     learnt = real & (row == stops[:, None] - 1) if only_last else real
     place = stops[:, None] - starts[:, None] - 1 if only_last else np.broadcast_to(np.arange(width), row.shape)
-    if len(item) == 0:
-        nothing = torch.zeros((0, width), dtype=torch.int64)
-        scored = torch.zeros((0, 1 if only_last else width), dtype=torch.int64)
-        return Examples(nothing, nothing, nothing.bool(), nothing.float(), scored)
     return Examples(
         items=torch.from_numpy(np.where(real, item[row], 0).astype(np.int64)),
         behaviour=torch.from_numpy(np.where(real, behaviour[row], 0).astype(np.int64)),

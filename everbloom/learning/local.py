@@ -11,6 +11,7 @@ from everbloom.config import LearningConfig
 from everbloom.errors import InputError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
+from everbloom.learning.masks import draw_masks
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
 from everbloom.privacy.plan import PrivacyPlan
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 class Draws:
     """Where a client's randomness of one round comes from; on a real device `noise` is seeded by the operating system."""
 
-    dropout: int
-    """Seed of the dropout masks."""
+    dropout: np.uint64
+    """Key of the dropout masks."""
     sampling: torch.Generator
     noise: torch.Generator
 
@@ -46,38 +47,37 @@ class LocalTrainer:
     def update(
         self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor, draws: Draws
     ) -> NDArray[np.float32]:
-        """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [k] int64.
+        """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [1, k] int64.
 
         Raises `InputError` if it is not finite: a device must not release a number whose sensitivity is unknown.
         """
         start = torch.from_numpy(parameters)
         self.vector.copy_(start)
         self.model.train()
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(draws.dropout)
-            if self.private is not None:
-                self.private.run(
-                    lambda batch: self._losses(examples.take(batch), negatives, start),
-                    len(examples),
-                    draws.sampling,
-                    draws.noise,
-                    regularise=lambda: self._pull(start),
-                )
-            elif len(examples):
-                self._plain(examples, negatives, start)
+        if self.private is not None:
+            self.private.run(
+                lambda batch, step: self._losses(examples, batch, negatives, draws, step),
+                len(examples),
+                draws.sampling,
+                draws.noise,
+                regularise=lambda: self._pull(start),
+            )
+        elif len(examples):
+            self._plain(examples, negatives, start, draws)
         delta: NDArray[np.float32] = (self.vector - start).numpy()
         if not np.isfinite(delta).all():
             raise InputError("local training diverged: the update is not finite; lower learning.learning_rate")
         return delta
 
-    def _plain(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor) -> None:
+    def _plain(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor, draws: Draws) -> None:
         """Full-batch gradient steps on the mean loss of the examples, written into one flat gradient."""
         for slot in self.layout.slots:
             if slot.group == "shared":
                 self._named[slot.name].grad = self.gradient[slot.start : slot.end].view(slot.shape)
-        for _ in range(self.learning.local_steps):
+        everything = torch.arange(len(examples))
+        for step in range(self.learning.local_steps):
             self.gradient.zero_()
-            self._losses(examples, negatives, start).mean().backward()
+            self._losses(examples, everything, negatives, draws, step).mean().backward()
             self.gradient.add_(self.vector - start, alpha=self.learning.proximal_mu)
             self.vector.add_(self.gradient, alpha=-self.learning.learning_rate)
 
@@ -92,13 +92,16 @@ class LocalTrainer:
                 assert gradient is not None
                 gradient.add_(drift[slot.start : slot.end].view(slot.shape), alpha=self.learning.proximal_mu)
 
-    def _losses(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor) -> torch.Tensor:
-        """[examples] losses. Under privacy each example sees its own copy of the negatives, so that per-example gradients are separate."""
-        shared = negatives.unsqueeze(0)
+    def _losses(
+        self, examples: Examples, batch: torch.Tensor, negatives: torch.Tensor, draws: Draws, step: int
+    ) -> torch.Tensor:
+        """[batch] losses. Under privacy each example sees its own copy of the negatives, so that per-example gradients are separate."""
+        masks = draw_masks(self.model, np.array([draws.dropout]), np.array([len(examples)]), step)
+        part = examples.take(batch)
         if self.private is not None:
-            shared = shared.expand(len(examples), -1)
-        scores = self.model(examples.items, examples.behaviour, shared, examples.place)
-        return self.learning.objective.per_example(scores, build_candidates(examples, negatives, self.model.item.items))
+            negatives = negatives.expand(len(part), -1)
+        scores = self.model(part.items, part.behaviour, negatives, part.place, None if masks is None else masks[batch])
+        return self.learning.objective.per_example(scores, build_candidates(part, negatives, self.model.item.items))
 
 
 def _private_step(plan: PrivacyPlan, model: Recommender, learning: LearningConfig) -> "OpacusStep":

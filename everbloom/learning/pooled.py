@@ -2,13 +2,15 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from everbloom.config import CentralConfig, LearningConfig
-from everbloom.data.timeline import Timeline, TrainingWindow
-from everbloom.learning.candidates import build_candidates, draw_negatives
+from everbloom.data.timeline import Timeline
+from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples, build_examples
+from everbloom.learning.masks import draw_masks
 from everbloom.models.recommender import Recommender
-from everbloom.seeding import derive, numpy_generator
+from everbloom.seeding import PublicDraws, keys, numpy_generator
 
 
 class PooledTrainer:
@@ -29,18 +31,31 @@ class PooledTrainer:
     def epoch(self, period: int, epoch: int) -> float:
         """One pass over the period's examples; returns their mean loss."""
         rng = numpy_generator(self.seed, "pooled", period=period, round=epoch)
-        examples, share = self._examples(self.timeline.window(period), rng)
-        self.model.train()
+        clients = np.arange(self.timeline.log.users)
+        draws = PublicDraws(self.seed, clients, period, epoch)
+        examples, counts = build_examples(
+            self.timeline.log.histories(clients),
+            self.timeline.weight,
+            self.timeline.window(period),
+            self.learning,
+            self.model.history,
+            disjoint=False,
+            draws=draws,
+        )
+        share = self._share(counts)
+        starts = keys(self.seed, "pooled-dropout", clients, period=period, round=epoch)
+        masks = draw_masks(self.model, starts, counts, step=0)
         total = 0.0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(derive(self.seed, "pooled-dropout", period=period, round=epoch))
-            for rows in torch.from_numpy(rng.permutation(len(examples))).split(self.central.batch):
-                total += self._step(examples.take(rows), share[rows], rng) * len(rows)
+        for rows in torch.from_numpy(rng.permutation(len(examples))).split(self.central.batch):
+            part = None if masks is None else masks[rows]
+            total += self._step(examples.take(rows), part, share[rows], rng) * len(rows)
         return total / max(len(examples), 1)
 
-    def _step(self, batch: Examples, share: torch.Tensor, rng: np.random.Generator) -> float:
-        negatives = draw_negatives(self.model.item.items, self.learning.negatives, rng)
-        scores = self.model(batch.items, batch.behaviour, negatives.unsqueeze(0), batch.place)
+    def _step(
+        self, batch: Examples, masks: torch.Tensor | None, share: torch.Tensor, rng: np.random.Generator
+    ) -> float:
+        negatives = torch.from_numpy(rng.integers(self.model.item.items, size=(1, self.learning.negatives)))
+        scores = self.model(batch.items, batch.behaviour, negatives, batch.place, masks)
         losses = self.learning.objective.per_example(scores, build_candidates(batch, negatives, self.model.item.items))
         loss = (losses * share).mean()
         self.optimizer.zero_grad()
@@ -48,22 +63,9 @@ class PooledTrainer:
         self.optimizer.step()
         return float(loss.detach())
 
-    def _examples(self, window: TrainingWindow, rng: np.random.Generator) -> tuple[Examples, torch.Tensor]:
-        """Everybody's examples of one epoch, windows laid anew each time, and each one's weight [examples], 1 on average."""
-        log, weight = self.timeline.log, self.timeline.weight
-        length = self.model.history
-        parts = [
-            build_examples(log.of(user), weight[log.rows(user)], window, self.learning, length, disjoint=False, rng=rng)
-            for user in range(log.users)
-        ]
-        examples = Examples(
-            *(
-                torch.cat([getattr(part, name) for part in parts])
-                for name in ("items", "behaviour", "real", "weight", "place")
-            )
-        )
+    def _share(self, counts: NDArray[np.int64]) -> torch.Tensor:
+        """[examples] each one's weight, 1 on average."""
         if self.central.weighting == "example":
-            return examples, torch.ones(len(examples))
-        sizes = torch.tensor([len(part) for part in parts if len(part)])
-        share = torch.repeat_interleave(1 / sizes, sizes) * len(examples) / max(len(sizes), 1)
-        return examples, share
+            return torch.ones(int(counts.sum()))
+        sizes = torch.from_numpy(counts[counts > 0])
+        return torch.repeat_interleave(1 / sizes, sizes) * sizes.sum() / max(len(sizes), 1)

@@ -24,16 +24,22 @@ class ContentMatch(nn.Module):
         nn.init.zeros_(self.weight.weight)
         nn.init.constant_(self.weight.weight[0, :1], config.strength)
 
-    def forward(self, items: torch.Tensor, place: torch.Tensor, candidates: torch.Tensor) -> torch.Tensor:
-        """Items [examples, positions] and scored positions [examples, scored], candidates [examples | 1, c] -> [examples, scored, c]."""
+    def forward(self, similar: torch.Tensor) -> torch.Tensor:
+        """Similarities [..., lags] -> scores [...]."""
+        return self.weight(similar).squeeze(-1)  # type: ignore[no-any-return]
+
+    def similarities(self, items: torch.Tensor, place: torch.Tensor, negatives: torch.Tensor) -> torch.Tensor:
+        """[examples, scored, positions + k, lags]: cosines of the candidates (own items, then negatives) with the events before each place.
+
+        Items [examples, positions], place [examples, scored], negatives [groups, k], where examples come in equal groups. They hold no parameter.
+        """
         read, real = self._read(items, place)
-        if (
-            len(candidates) == 1 or candidates.stride(0) == 0
-        ):  # shared by all examples: one product instead of a batch of them
-            similar = read @ self.features[candidates[:1].reshape(-1)].T
-        else:
-            similar = torch.einsum("bplf,bcf->bplc", read, self.features[candidates])
-        return self.weight((similar * real.unsqueeze(3)).transpose(2, 3)).squeeze(-1)  # type: ignore[no-any-return]
+        examples, scored, lags, width = read.shape
+        groups, k = negatives.shape
+        own = torch.einsum("bslf,bcf->bscl", read, self.features[items])
+        rows = read.reshape(groups, examples // max(groups, 1) * scored * lags, width)
+        other = (rows @ self.features[negatives].transpose(1, 2)).view(examples, scored, lags, k).transpose(2, 3)
+        return torch.cat([own, other], dim=2) * real.unsqueeze(2)
 
     def pooled(self, items: torch.Tensor, length: torch.Tensor) -> torch.Tensor:
         """The same for a whole catalogue: [users, width] to be multiplied with all features, after histories [users, events] of this length."""
@@ -42,9 +48,9 @@ class ContentMatch(nn.Module):
 
     def _read(self, items: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [examples, scored, lags, width] of the events before each scored position, and whether there are any."""
-        back = place.unsqueeze(2) - 1 - torch.arange(self.lags)
+        back = place.unsqueeze(2) - 1 - torch.arange(self.lags, device=place.device)
         examples, scored, lags = back.shape
         index = back.clamp(min=0).view(examples, scored * lags)
         if items.shape[1] == 0:
-            index, items = index * 0, torch.zeros((examples, 1), dtype=torch.int64)
+            index, items = index * 0, torch.zeros((examples, 1), dtype=torch.int64, device=items.device)
         return self.features[torch.gather(items, 1, index).view(examples, scored, lags)], back >= 0

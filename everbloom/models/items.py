@@ -46,7 +46,8 @@ class ItemEncoder(nn.Module):
 
     def catalogue(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Vectors [items, dim] and biases [items] of every item."""
-        return self.forward(torch.arange(self.items))
+        device = next(self.parameters()).device
+        return self.forward(torch.arange(self.items, device=device))
 
     def _reset(self) -> None:
         # Orthogonal: distances between item texts survive the adapter, so training starts from text similarity and not from noise.

@@ -43,25 +43,36 @@ class Recommender(nn.Module):
         )
 
     def forward(
-        self, items: torch.Tensor, behaviour: torch.Tensor, negatives: torch.Tensor, place: torch.Tensor | None = None
+        self,
+        items: torch.Tensor,
+        behaviour: torch.Tensor,
+        negatives: torch.Tensor,
+        place: torch.Tensor | None = None,
+        masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Scores of the candidates at the scored positions: the example's own items, then the negatives.
 
-        items [examples, positions] int64 (padding at the end), behaviour likewise, negatives [examples | 1, k] int64, place [examples, scored]
-        int64 (None: every position) -> [examples, scored, positions + k]. Position t has read the items before t only.
+        items [examples, positions] int64 (padding at the end), behaviour likewise, negatives [groups, k] int64 (examples come in equal groups),
+        place [examples, scored] int64 (None: every position), masks: see `UserEncoder` -> [examples, scored, positions + k]. Position t has read
+        the items before t only.
         """
         if place is None:
-            place = torch.arange(items.shape[1]).expand(items.shape)
+            place = torch.arange(items.shape[1], device=items.device).expand(items.shape)
         own, own_bias = self.item(items)
-        users = self.user(own[:, :-1], behaviour[:, :-1])
+        users = self.read(own, behaviour, place, masks)
+        scores = torch.cat([self.score(users, own, own_bias), self.score(users, *self.item(negatives))], dim=-1)
+        if self.content is not None:
+            scores = scores + self.content(self.content.similarities(items, place, negatives))
+        return scores
+
+    def read(
+        self, own: torch.Tensor, behaviour: torch.Tensor, place: torch.Tensor, masks: torch.Tensor | None
+    ) -> torch.Tensor:
+        """User vectors [examples, scored, dim] at `place` after the vectors `own` [examples, positions, dim] of the items before it."""
+        users: torch.Tensor = self.user(own[:, :-1], behaviour[:, :-1], masks)
         if place.shape[1] < users.shape[1]:
             users = torch.gather(users, 1, place.unsqueeze(2).expand(-1, -1, users.shape[2]))
-        other, other_bias = self.item(negatives)
-        scores = torch.cat([self.score(users, own, own_bias), self.score(users, other, other_bias)], dim=-1)
-        if self.content is not None:
-            matches = [self.content(items, place, items), self.content(items, place, negatives)]
-            scores = scores + torch.cat(matches, dim=-1)
-        return scores
+        return users
 
     def catalogue(self) -> CatalogueVectors:
         """All items' vectors."""
@@ -72,7 +83,7 @@ class Recommender(nn.Module):
     ) -> torch.Tensor:
         """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real."""
         states = self.user(self.item(items)[0], behaviour)
-        users = states[torch.arange(len(states)), length].unsqueeze(1)
+        users = states[torch.arange(len(states), device=states.device), length].unsqueeze(1)
         scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
         if self.content is not None:
             scores = scores + self.content.pooled(items, length) @ self.content.features.T

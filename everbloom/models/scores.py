@@ -8,9 +8,15 @@ from torch.nn import functional
 class DotScore(nn.Module):
     """u . i + bias."""
 
+    bilinear = True
+    """The score is a product of user vector and item vector, so a gradient with respect to one of them has the rank of the other."""
+
     def forward(self, users: torch.Tensor, items: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """[b, t, dim], [b | 1, c, dim], [b | 1, c] -> [b, t, c]."""
-        return users @ items.transpose(-1, -2) + bias.unsqueeze(-2)
+        """[examples, t, dim], [groups, c, dim], [groups, c] -> [examples, t, c]; examples come in equal groups."""
+        examples, t, dim = users.shape
+        groups, candidates, _ = items.shape
+        asked = users.reshape(groups, examples // max(groups, 1) * t, dim)
+        return torch.baddbmm(bias.unsqueeze(1), asked, items.transpose(1, 2)).view(examples, t, candidates)
 
 
 class MlpScore(nn.Module):
@@ -20,6 +26,8 @@ class MlpScore(nn.Module):
     halves, so that a catalogue's half is computed once and not for every pair.
     """
 
+    bilinear = False
+
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.user = nn.Linear(dim, dim)
@@ -27,9 +35,13 @@ class MlpScore(nn.Module):
         self.out = nn.Linear(dim, 1, bias=False)
 
     def forward(self, users: torch.Tensor, items: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-        """[b, t, dim], [b | 1, c, dim], [b | 1, c] -> [b, t, c]."""
-        hidden = functional.gelu(self.user(users).unsqueeze(-2) + self.item(items).unsqueeze(-3))
-        return self.out(hidden).squeeze(-1) + bias.unsqueeze(-2)  # type: ignore[no-any-return]
+        """[examples, t, dim], [groups, c, dim], [groups, c] -> [examples, t, c]; examples come in equal groups."""
+        examples, t, dim = users.shape
+        groups, candidates, _ = items.shape
+        asked = self.user(users).view(groups, examples // max(groups, 1) * t, 1, dim)
+        hidden = functional.gelu(asked + self.item(items).unsqueeze(1)).view(examples, t, candidates, dim)
+        scores: torch.Tensor = self.out(hidden).view(*asked.shape[:2], candidates) + bias.unsqueeze(1)
+        return scores.view(examples, t, candidates)
 
 
 SCORES = {"dot": lambda dim: DotScore(), "mlp": MlpScore}

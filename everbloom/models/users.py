@@ -11,10 +11,9 @@ from everbloom.data.events import BEHAVIOURS
 class Attention(nn.Module):
     """Causal self-attention from plain linear layers: `nn.MultiheadAttention` has no per-example gradients."""
 
-    def __init__(self, dim: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.dropout = dropout
         self.mix = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
 
@@ -24,9 +23,7 @@ class Attention(nn.Module):
         query, key, value = (
             self.mix(states).view(examples, positions, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         )
-        read = functional.scaled_dot_product_attention(
-            query, key, value, is_causal=True, dropout_p=self.dropout if self.training else 0.0
-        )
+        read = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
         return self.out(read.transpose(1, 2).reshape(examples, positions, dim))  # type: ignore[no-any-return]
 
 
@@ -45,22 +42,41 @@ class FeedForward(nn.Module):
         return self.out(functional.gelu(self.inner(self.norm(states))))  # type: ignore[no-any-return]
 
 
+class Dropout(nn.Module):
+    """Inverted dropout whose masks are rows of a fixed random table: given the rows, it is a pure function, on every runtime and for any batching.
+
+    Each position of each example draws its row anew; the table has so many that they hardly meet. Without rows nothing is dropped.
+    """
+
+    ROWS = 4096
+    masks: torch.Tensor
+
+    def __init__(self, dim: int, rate: float) -> None:
+        super().__init__()
+        kept = torch.rand((self.ROWS if rate else 0, dim)) >= rate
+        self.register_buffer("masks", kept.float() / (1 - rate), persistent=False)
+
+    def forward(self, states: torch.Tensor, rows: torch.Tensor | None) -> torch.Tensor:
+        """States [examples, positions, dim], rows [examples, positions] int64 below `ROWS` or None -> the shape of states."""
+        return states if rows is None else states * self.masks[rows]
+
+
 class Block(nn.Module):
     """Attention and feed-forward, each with a pre-norm and a residual path."""
 
     def __init__(self, dim: int, config: UserModelConfig) -> None:
         super().__init__()
         self.attention_norm = nn.LayerNorm(dim)
-        self.attention = Attention(dim, config.heads, config.dropout)
+        self.attention = Attention(dim, config.heads)
         self.feedforward = FeedForward(dim, config.feedforward * dim) if config.feedforward else None
-        self.dropout = nn.Dropout(config.dropout)
         # The residual branches start at nothing, so an untrained user vector is that of the last item: a sound point to learn from under noise.
         nn.init.zeros_(self.attention.out.weight)
 
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """[examples, positions, dim] -> the same shape."""
-        states = states + self.dropout(self.attention(self.attention_norm(states)))
-        return states if self.feedforward is None else states + self.dropout(self.feedforward(states))
+    def forward(self, states: torch.Tensor, dropout: Dropout, rows: torch.Tensor | None) -> torch.Tensor:
+        """[examples, positions, dim] -> the same shape. `rows` [examples, 2, positions] of the masks, or None."""
+        after, last = (None, None) if rows is None else (rows[:, 0], rows[:, 1])
+        states = states + dropout(self.attention(self.attention_norm(states)), after)
+        return states if self.feedforward is None else states + dropout(self.feedforward(states), last)
 
 
 class UserEncoder(nn.Module):
@@ -71,24 +87,32 @@ class UserEncoder(nn.Module):
         self.start = nn.Embedding(1, dim)
         self.position = nn.Embedding(config.history, dim)
         self.behaviour = nn.Embedding(len(BEHAVIOURS), dim) if config.behaviours else None
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(dim, config.dropout)
+        self.mask_sites = 1 + 2 * config.layers if config.dropout else 0
+        """Places where a mask is drawn for each position."""
         self.blocks = nn.ModuleList(Block(dim, config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
         nn.init.constant_(self.norm.weight, config.scale)
         for table in (self.start, self.position, *([self.behaviour] if self.behaviour is not None else [])):
             nn.init.normal_(table.weight, std=0.02)
 
-    def forward(self, vectors: torch.Tensor, behaviour: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, vectors: torch.Tensor, behaviour: torch.Tensor, masks: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Vectors [examples, events, dim] and behaviour codes [examples, events] -> user vectors [examples, events + 1, dim].
 
-        Padding belongs at the end: causal attention keeps it out of all that comes before.
+        `masks` [examples, mask_sites, at least events + 1] int64: rows of dropout masks; None drops nothing. Padding belongs at the end: causal
+        attention keeps it out of all that comes before.
         """
         examples, events, _ = vectors.shape
         if self.behaviour is not None:
             vectors = vectors + self.behaviour(behaviour)
-        start = self.start(torch.zeros((examples, 1), dtype=torch.int64))
-        place = self.position(torch.arange(events + 1).expand(examples, events + 1).contiguous())
-        states = self.dropout(torch.cat([start, vectors], dim=1) + place)
-        for block in self.blocks:
-            states = block(states)
+        start = self.start(torch.zeros((examples, 1), dtype=torch.int64, device=vectors.device))
+        here = torch.arange(events + 1, device=vectors.device)
+        place = self.position(here.expand(examples, events + 1).contiguous())
+        if masks is not None:
+            masks = masks[..., : events + 1]
+        states = self.dropout(torch.cat([start, vectors], dim=1) + place, None if masks is None else masks[:, 0])
+        for depth, block in enumerate(self.blocks):
+            states = block(states, self.dropout, None if masks is None else masks[:, 1 + 2 * depth : 3 + 2 * depth])
         return self.norm(states)  # type: ignore[no-any-return]

@@ -14,8 +14,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from everbloom.privacy.plan import PrivacyPlan
 
-PerExampleLoss = Callable[[torch.Tensor], torch.Tensor]
-"""Indices of examples [batch] -> their losses [batch]; the loss of an example depends on that example alone."""
+PerExampleLoss = Callable[[torch.Tensor, int], torch.Tensor]
+"""(indices of examples [batch], step) -> their losses [batch]; the loss of an example depends on that example alone."""
 
 _PHYSICAL_BATCH_BYTES = 64 * 2**20
 """Per-example gradients held at once; a larger logical batch is accumulated in pieces, which changes nothing."""
@@ -68,8 +68,8 @@ class OpacusStep:
         self._forget()
         self.optimizer.generator = noise
         self.optimizer.attach_step_hook(lambda _: None if regularise is None else regularise())
-        for _ in range(self.plan.steps_per_round):
-            self._accumulate(loss, self._sample(examples, sampling))
+        for step in range(self.plan.steps_per_round):
+            self._accumulate(loss, self._sample(examples, sampling), step)
             self.optimizer.step()
             self.optimizer.zero_grad()
 
@@ -92,7 +92,7 @@ class OpacusStep:
             return torch.arange(examples)
         return torch.nonzero(torch.rand(examples, generator=sampling) < self.plan.sample_rate).squeeze(1)
 
-    def _accumulate(self, loss: PerExampleLoss, batch: torch.Tensor) -> None:
+    def _accumulate(self, loss: PerExampleLoss, batch: torch.Tensor, step: int) -> None:
         """Leaves the batch's per-example gradients in the optimizer; all but the last piece are clipped and summed already."""
         if len(batch) == 0:
             for parameter in self.optimizer.params:
@@ -103,7 +103,7 @@ class OpacusStep:
             with warnings.catch_warnings():
                 # Opacus registers full backward hooks; integer inputs have no gradient, which torch remarks on.
                 warnings.filterwarnings("ignore", message="Full backward hook is firing when gradients are computed")
-                loss(piece).sum().backward()
+                loss(piece, step).sum().backward()
             if place < len(pieces) - 1:
                 self.optimizer.signal_skip_step(do_skip=True)
                 self.optimizer.step()

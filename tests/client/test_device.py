@@ -9,7 +9,7 @@ import torch
 from client.device import Device
 from client.randomness import SeededRandomness, SystemRandomness
 from client.workbench import Workbench, build_workbench
-from everbloom.data.events import UserEvents
+from everbloom.data.events import Histories
 from everbloom.errors import BudgetExceeded, PrivacyError, SchemaError
 from everbloom.study import Study
 from everbloom.wire import Task, Terms
@@ -34,7 +34,7 @@ class Notes:
 class Watched:
     """Events that note when they are read."""
 
-    def __init__(self, events: UserEvents, notes: Notes) -> None:
+    def __init__(self, events: Histories, notes: Notes) -> None:
         self.__dict__.update(_events=events, _notes=notes)
 
     def __getattr__(self, name: str) -> object:
@@ -126,7 +126,7 @@ def test_without_privacy_nothing_is_charged(small, study_of):
 
 
 def test_a_device_without_events_answers_with_noise(study):
-    nothing = UserEvents(*(np.zeros(0, dtype=kind) for kind in (np.int32, np.int64, np.uint8, np.float32)))
+    nothing = Histories.of_one(*(np.zeros(0, dtype=kind) for kind in (np.int32, np.int64, np.uint8, np.float32)))
     delta = device_of(study, Notes(), nothing).train(task_of(study)).delta
     assert np.std(delta) == pytest.approx(0.1, rel=0.15)
 

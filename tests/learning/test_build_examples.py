@@ -9,17 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everbloom.config import LearningConfig
-from everbloom.data.events import NO_ITEM, UserEvents
+from everbloom.data.events import NO_ITEM, Histories
 from everbloom.data.timeline import FOREVER, TrainingWindow
 from everbloom.learning.examples import Examples, build_examples
+from everbloom.seeding import PublicDraws
 
+COLUMNS = ("item", "time", "behaviour", "value")
 ALWAYS = TrainingWindow(np.iinfo(np.int64).min, FOREVER)
 
 
-def history(items: list[int], times: list[int] | None = None) -> UserEvents:
+def history(items: list[int], times: list[int] | None = None) -> Histories:
     """Events whose behaviour code tells nothing and whose item tells everything."""
     count = len(items)
-    return UserEvents(
+    return Histories.of_one(
         np.array(items, dtype=np.int32),
         np.array(times if times is not None else range(count), dtype=np.int64),
         np.arange(count, dtype=np.uint8) % 6,
@@ -28,7 +30,7 @@ def history(items: list[int], times: list[int] | None = None) -> UserEvents:
 
 
 def examples_of(
-    events: UserEvents,
+    events: Histories,
     weight: list[float] | None = None,
     window: TrainingWindow = ALWAYS,
     kind: str = "windows",
@@ -40,7 +42,8 @@ def examples_of(
     weights = np.ones(len(events)) if weight is None else np.array(weight)
     weights = np.where(events.item == NO_ITEM, 0, weights).astype(np.float32)
     config = LearningConfig(examples=kind, **learning)
-    return build_examples(events, weights, window, config, length, disjoint, np.random.default_rng(seed))
+    draws = PublicDraws(seed, np.array([7]), 0, 1)
+    return build_examples(events, weights, window, config, length, disjoint, draws)[0]
 
 
 def sequences(examples: Examples) -> list[list[int]]:
@@ -53,7 +56,7 @@ def learnt(examples: Examples) -> list[list[int]]:
 
 @st.composite
 def logs(draw):
-    """(events with distinct items, so that an event can be told by its item; weights; window; length)."""
+    """One user's (events with distinct items, so that an event can be told by its item; weights; window; length)."""
     count = draw(st.integers(0, 25))
     gaps = draw(st.lists(st.integers(0, 3), min_size=count, max_size=count))
     searches = draw(st.lists(st.booleans(), min_size=count, max_size=count))
@@ -65,7 +68,13 @@ def logs(draw):
     return history(items, times), weight, TrainingWindow(start, end, held_out), draw(st.integers(1, 6))
 
 
-def targets(events: UserEvents, weight: list[float], window: TrainingWindow) -> list[int]:
+def joined(histories: list[Histories]) -> Histories:
+    """Several users' events as one."""
+    columns = (np.concatenate([getattr(one, name) for one in histories]) for name in COLUMNS)
+    return Histories(*columns, np.cumsum([0, *map(len, histories)]))
+
+
+def targets(events: Histories, weight: list[float], window: TrainingWindow) -> list[int]:
     """By hand: positives in [start, end), without the last `held_out` and what follows the first of them."""
     places = [
         place
@@ -77,7 +86,7 @@ def targets(events: UserEvents, weight: list[float], window: TrainingWindow) -> 
     return [int(events.item[place]) for place in places if events.time[place] >= window.start]
 
 
-def visible(events: UserEvents, weight: list[float], window: TrainingWindow) -> set[int]:
+def visible(events: Histories, weight: list[float], window: TrainingWindow) -> set[int]:
     """Items of the events that exist for a device in this window."""
     there = [place for place in range(len(events)) if events.time[place] < window.end]
     positives = [place for place in there if weight[place] > 0 and events.item[place] != NO_ITEM]
@@ -234,3 +243,76 @@ def test_every_learnt_position_is_scored(log, kind):
         assert examples.place.shape == (len(examples), 1)
         assert torch.equal(examples.place[:, 0], examples.real.sum(dim=1) - 1)
         assert (torch.gather(examples.weight, 1, examples.place) > 0).all()
+
+
+@given(
+    st.lists(logs(), min_size=1, max_size=5),
+    st.sampled_from(["windows", "next-item"]),
+    st.booleans(),
+    st.none() | st.integers(1, 3),
+    st.integers(0, 9),
+)
+def test_several_clients_at_once_are_one_client_after_the_other(logs, kind, disjoint, most, seed):
+    """Offsets of windows and the choice of `max_examples` too are each client's own, whoever is built beside it."""
+    _, _, window, length = logs[0]
+    clients = np.arange(len(logs)) * 3 + seed
+    learning = LearningConfig(examples=kind, max_examples=most)
+    events = joined([log[0] for log in logs])
+    weight = np.where(events.item == NO_ITEM, 0, [w for log in logs for w in log[1]]).astype(np.float32)
+    draws = PublicDraws(seed, clients, 1, 2)
+    together, counts = build_examples(events, weight, window, learning, length, disjoint, draws)
+    alone = [
+        build_examples(
+            log[0],
+            weight[events.offsets[place] : events.offsets[place + 1]],
+            window,
+            learning,
+            length,
+            disjoint,
+            PublicDraws(seed, clients[place : place + 1], 1, 2),
+        )
+        for place, log in enumerate(logs)
+    ]
+    assert counts.tolist() == [len(examples) for examples, _ in alone]
+    assert all(own.tolist() == [len(examples)] for examples, own in alone)
+    for name in ("items", "behaviour", "real", "weight", "place"):
+        expected = torch.cat([getattr(examples, name) for examples, _ in alone])
+        assert torch.equal(getattr(together, name), expected), name
+        assert getattr(together, name).dtype == expected.dtype
+
+
+def alike(clients: int, events: int, seed: int = 0, **learning: object) -> list[list[list[int]]]:
+    """The sequences of each of some clients that have the same events, windows of five."""
+    several = joined([history(list(range(events)))] * clients)
+    examples, counts = build_examples(
+        several,
+        several.value,
+        ALWAYS,
+        LearningConfig.model_validate(learning),
+        5,
+        False,
+        PublicDraws(seed, np.arange(clients), 0, 1),
+    )
+    rows = iter(sequences(examples))
+    return [[next(rows) for _ in range(count)] for count in counts]
+
+
+def test_each_client_draws_where_its_windows_begin():
+    """All offsets, about equally often."""
+    first = Counter(len(rows[0]) % 5 for rows in alike(1000, 12, examples="windows"))
+    assert set(first) == set(range(5))
+    # chi-square with 4 degrees of freedom: 18.5 is its 99.9% point
+    assert sum((count - 200) ** 2 / 200 for count in first.values()) < 18.5
+
+
+@pytest.mark.parametrize("kind", ["windows", "next-item"])
+def test_each_client_draws_which_examples_it_keeps(kind):
+    """Exactly so many, in order, each example about equally often."""
+    kept = alike(1000, 10, examples=kind, max_examples=3)
+    assert all(len(rows) == (3 if kind == "next-item" else min(3, len(rows))) for rows in kept)
+    assert all(rows == sorted(rows, key=lambda row: row[-1]) for rows in kept)
+    last = Counter(rows_[-1] for rows in kept for rows_ in rows)
+    if kind == "next-item":
+        assert set(last) == set(range(10))
+        assert all(abs(count - 300) < 5 * np.sqrt(1000 * 0.3 * 0.7) for count in last.values())
+    assert len({tuple(map(tuple, rows)) for rows in kept}) > 4

@@ -14,7 +14,7 @@ from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
 from everbloom.privacy.plan import PrivacyPlan
-from everbloom.seeding import torch_generator
+from everbloom.seeding import PublicDraws, torch_generator
 
 ITEMS = 25
 LENGTH = 5
@@ -36,7 +36,9 @@ def trainer(
 
 
 def draws(round: int = 1) -> Draws:
-    return Draws(round, torch_generator(0, "sampling", round=round), torch_generator(0, "noise", round=round))
+    return Draws(
+        np.uint64(round), torch_generator(0, "sampling", round=round), torch_generator(0, "noise", round=round)
+    )
 
 
 def windows(count: int, seed: int = 0) -> Examples:
@@ -56,7 +58,7 @@ def windows(count: int, seed: int = 0) -> Examples:
     )
 
 
-NEGATIVES = draw_negatives(ITEMS, 9, np.random.default_rng(1))
+NEGATIVES = draw_negatives(ITEMS, 9, PublicDraws(1, np.arange(1), 0, 0))
 
 
 def loss_of_example(model: Recommender, items: list[int], weight: list[float], negatives: list[int]) -> torch.Tensor:
@@ -80,7 +82,7 @@ def mean_loss(model: Recommender, examples: Examples) -> torch.Tensor:
             model,
             examples.items[row][examples.real[row]].tolist(),
             examples.weight[row][examples.real[row]].tolist(),
-            NEGATIVES.tolist(),
+            NEGATIVES[0].tolist(),
         )
         for row in range(len(examples))
     ]
@@ -160,14 +162,31 @@ def test_an_update_changes_neither_its_arguments_nor_the_global_generator():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def dropping() -> Recommender:
+    return new_model(user={**MODEL["user"], "dropout": 0.5})
+
+
 def test_dropout_is_the_rounds_own():
-    model = build_recommender(
-        ITEMS, None, ModelConfig.model_validate({**MODEL, "user": {**MODEL["user"], "dropout": 0.5}}), seed=5
-    )
-    local, start = trainer(model=model)
+    local, start = trainer(model=dropping())
     one, same, other = (local.update(start, windows(4), NEGATIVES, draws(round)) for round in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.allclose(one, other)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_dropout_is_each_steps_own_and_the_same_under_privacy(make_plan, steps):
+    """Full-batch steps with new masks for each; in pieces and without clipping and noise they are the same ones."""
+    local, start = trainer(model=dropping(), learning_rate=0.5, local_steps=steps)
+    found = local.update(start, windows(6), NEGATIVES, draws())
+    plan = make_plan(noise_multiplier=1e-9, clip_norm=1e3, denominator=6.0, steps_per_round=steps)
+    private, _ = trainer(plan, dropping(), learning_rate=0.5, local_steps=steps)
+    private.private.physical_batch = 4
+    np.testing.assert_allclose(private.update(start, windows(6), NEGATIVES, draws()), found, atol=1e-5)
+    each, _ = trainer(model=dropping(), learning_rate=0.5)
+    again = start
+    for _ in range(steps):  # one step at a time begins with the same masks each time
+        again = again + each.update(again, windows(6), NEGATIVES, draws())
+    assert np.allclose(again - start, found, atol=1e-5) == (steps == 1)
 
 
 def test_nothing_to_learn_is_no_change_without_privacy_and_noise_with_it(make_plan):

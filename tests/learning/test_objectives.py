@@ -29,7 +29,7 @@ def scores(negatives: int = len(NEGATIVES)) -> torch.Tensor:
 
 def losses(name: str, **options: object) -> list[float]:
     objective = OBJECTIVES.parse({"name": name, **options})
-    found = objective.per_example(scores(), build_candidates(examples(), torch.tensor(NEGATIVES), ITEMS))
+    found = objective.per_example(scores(), build_candidates(examples(), torch.tensor([NEGATIVES]), ITEMS))
     return found.tolist()
 
 
@@ -76,7 +76,7 @@ def test_sampled_softmax_without_what_was_read():
 
 def test_sampled_softmax_over_all_other_items_is_the_full_softmax():
     """With every item that is not one's own as a negative there is nothing to correct: the cross-entropy over the catalogue."""
-    every = torch.arange(ITEMS)
+    every = torch.arange(ITEMS).unsqueeze(0)
     table = torch.randn((len(ROWS), 4, ITEMS), generator=torch.Generator().manual_seed(1))
     batch = examples()
     own = torch.gather(table, 2, batch.items.unsqueeze(1).expand(-1, 4, -1))
@@ -94,11 +94,11 @@ def test_sampled_softmax_over_all_other_items_is_the_full_softmax():
 def test_scoring_only_where_something_is_learnt_gives_the_same_loss(options):
     objective = OBJECTIVES.parse(options)
     batch, line = examples().take(torch.tensor([1, 2, 3])), scores()[1:]
-    whole = objective.per_example(line, build_candidates(batch, torch.tensor(NEGATIVES), ITEMS))
+    whole = objective.per_example(line, build_candidates(batch, torch.tensor([NEGATIVES]), ITEMS))
     place = batch.weight.argmax(dim=1, keepdim=True)  # these have one learnt position each
     few = Examples(batch.items, batch.behaviour, batch.real, batch.weight, place)
     scored = torch.gather(line, 1, place.unsqueeze(2).expand(-1, -1, line.shape[2]))
-    found = objective.per_example(scored, build_candidates(few, torch.tensor(NEGATIVES), ITEMS))
+    found = objective.per_example(scored, build_candidates(few, torch.tensor([NEGATIVES]), ITEMS))
     torch.testing.assert_close(found, whole)
 
 
@@ -111,8 +111,8 @@ def test_the_correction_is_unbiased_enough_to_matter():
     full = float(torch.logsumexp(table, 0) - table[7])
     found = []
     for seed in range(50):
-        negatives = torch.randint(items, (k,), generator=torch.Generator().manual_seed(seed))
-        line = torch.cat([table[7:8], table[negatives]]).view(1, 1, -1)
+        negatives = torch.randint(items, (1, k), generator=torch.Generator().manual_seed(seed))
+        line = torch.cat([table[7:8], table[negatives[0]]]).view(1, 1, -1)
         objective = OBJECTIVES.parse({"name": "sampled-softmax"})
         found.append(float(objective.per_example(line, build_candidates(row, negatives, items))))
     assert sum(found) / len(found) == pytest.approx(full, abs=0.05)
@@ -143,7 +143,7 @@ def test_no_usable_negative_is_no_disaster(name):
     """Every drawn negative is an own item: a finite loss and a finite gradient."""
     batch = examples().take(torch.tensor([0]))
     line = scores(2)[:1].requires_grad_()
-    loss = OBJECTIVES.parse({"name": name}).per_example(line, build_candidates(batch, torch.tensor([3, 5]), ITEMS))
+    loss = OBJECTIVES.parse({"name": name}).per_example(line, build_candidates(batch, torch.tensor([[3, 5]]), ITEMS))
     loss.sum().backward()
     assert torch.isfinite(loss).all()
     assert torch.isfinite(line.grad).all()
@@ -152,7 +152,7 @@ def test_no_usable_negative_is_no_disaster(name):
 @pytest.mark.parametrize("name", OBJECTIVES.names())
 def test_only_learnt_positions_and_candidates_get_a_gradient(name):
     line = scores().requires_grad_()
-    candidates = build_candidates(examples(), torch.tensor(NEGATIVES), ITEMS)
+    candidates = build_candidates(examples(), torch.tensor([NEGATIVES]), ITEMS)
     OBJECTIVES.parse({"name": name}).per_example(line, candidates).sum().backward()
     assert (line.grad[candidates.weight == 0] == 0).all()
     assert (line.grad[candidates.masked.expand_as(line)] == 0).all()

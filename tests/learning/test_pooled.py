@@ -23,7 +23,7 @@ def test_an_epoch_sees_every_training_positive_once(study):
     trainer = pooled(study)
     seen: Counter[int] = Counter()
 
-    def look(batch, share, rng):
+    def look(batch, masks, share, rng):
         seen.update(batch.items[batch.weight > 0].tolist())
         return 0.0
 
@@ -33,6 +33,28 @@ def test_an_epoch_sees_every_training_positive_once(study):
     learnable = (log.time >= window.start) & (log.time < window.end) & (study.timeline.weight > 0)
     assert seen == Counter(log.item[learnable].tolist())
     assert seen.total() > 50
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_an_example_keeps_its_masks_in_whatever_batch(small, study_of, dropout):
+    """New ones each epoch; none where nothing is dropped."""
+    seen: list[dict[tuple, list]] = []
+    for batch_size, epoch in ((8, 1), (64, 1), (8, 2)):
+        study = study_of(small(central={"batch": batch_size}, model={"user": {"dropout": dropout}}))
+        trainer, found = pooled(study), {}
+
+        def look(batch, masks, share, rng, found=found):
+            assert (masks is None) == (dropout == 0)
+            for row in range(len(batch)):
+                key = (*batch.items[row].tolist(), *batch.behaviour[row].tolist(), *batch.real[row].tolist())
+                found.setdefault(key, []).append([] if masks is None else masks[row].tolist())
+            return 0.0
+
+        trainer._step = look
+        trainer.epoch(0, epoch)
+        seen.append({key: sorted(masks) for key, masks in found.items()})
+    assert seen[0] == seen[1]
+    assert (seen[0] == seen[2]) == (dropout == 0)
 
 
 def test_loss_falls(study):

@@ -122,6 +122,42 @@ def test_negatives_shared_or_one_copy_an_example_score_alike(variant, shared):
     torch.testing.assert_close(model(items, behaviour, given), model(items, behaviour, negatives.repeat(3, 1)))
 
 
+@pytest.mark.parametrize("scored", ["all", "some"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_grouped_negatives_score_as_each_group_alone(variant, scored):
+    """Three clients with two examples each, every client with its own negatives; gradients likewise."""
+    model = model_of(variant)
+    items, behaviour = batch(rows=6)
+    negatives = torch.tensor([[1, 2, 3, 3], [4, 4, 9, 0], [14, 5, 7, 8]])
+    place = torch.tensor([[5], [0], [3], [1], [2], [4]]) if scored == "some" else None
+    together = model(items, behaviour, negatives, place)
+    parts = [slice(2 * group, 2 * group + 2) for group in range(3)]
+    alone = torch.cat(
+        [
+            model(items[part], behaviour[part], negatives[group : group + 1], None if place is None else place[part])
+            for group, part in enumerate(parts)
+        ]
+    )
+    torch.testing.assert_close(together, alone)
+    towards = torch.randn(together.shape, generator=torch.Generator().manual_seed(4))
+    given = [p for p in model.parameters() if p.requires_grad]
+    one, other = (
+        torch.autograd.grad((scores * towards).sum(), given, allow_unused=True, materialize_grads=True)
+        for scores in (together, alone)
+    )
+    for a, b in zip(one, other, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("groups", [0, 1])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_no_example_is_no_score(variant, groups):
+    """Poisson sampling draws empty batches."""
+    items, behaviour = batch(rows=0)
+    negatives = torch.tensor([[1, 2, 3]]).expand(groups, -1) if groups else torch.zeros((0, 3), dtype=torch.int64)
+    assert model_of(variant)(items, behaviour, negatives).shape == (0, 6, 9)
+
+
 def test_behaviours_count_only_where_they_are_read():
     items, behaviour = batch()
     other = (behaviour + 1) % len(BEHAVIOURS)

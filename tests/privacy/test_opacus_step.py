@@ -19,11 +19,12 @@ from everbloom.learning.examples import Examples
 from everbloom.models.recommender import Recommender, build_recommender
 from everbloom.privacy.opacus_step import OpacusStep
 from everbloom.privacy.plan import PrivacyPlan
+from everbloom.seeding import PublicDraws
 
 ITEMS = 20
 WIDTH = 5
 RATE = 0.3
-NEGATIVES = draw_negatives(ITEMS, 6, np.random.default_rng(3))
+NEGATIVES = draw_negatives(ITEMS, 6, PublicDraws(3, np.arange(1), 0, 0))
 FEATURES = {"features": {"name": "tfidf"}}
 VARIANTS: dict[str, dict[str, Any]] = {
     "embedding": {},
@@ -70,10 +71,11 @@ def losses_of(model: torch.nn.Module, examples: Examples, objective: str = "samp
     """Indices of examples -> their losses, each example with its own copy of the negatives."""
     chosen = LearningConfig.model_validate({"objective": {"name": objective}}).objective
 
-    def losses(batch: torch.Tensor) -> torch.Tensor:
+    def losses(batch: torch.Tensor, step: int = 0) -> torch.Tensor:
         part = examples.take(batch)
-        scores = model(part.items, part.behaviour, NEGATIVES.expand(len(part), -1), part.place)
-        return chosen.per_example(scores, build_candidates(part, NEGATIVES, ITEMS))
+        negatives = NEGATIVES.expand(len(part), -1)
+        scores = model(part.items, part.behaviour, negatives, part.place)
+        return chosen.per_example(scores, build_candidates(part, negatives, ITEMS))
 
     return losses
 
@@ -170,7 +172,7 @@ def test_an_example_counts_the_same_whatever_stands_beside_it(make_plan):
     together = moved(step, losses, 8)
     for place in range(8):
         others = torch.tensor([row for row in range(8) if row != place])
-        without = moved(step, lambda batch, others=others: losses(others[batch]), 7)
+        without = moved(step, lambda batch, step, others=others: losses(others[batch]), 7)
         torch.testing.assert_close(together - without, own[place], rtol=1e-3, atol=2e-6)
         assert float((together - without).norm()) <= RATE * 0.5 * (1 + 1e-4)
 
@@ -244,6 +246,25 @@ def test_reused_over_clients_it_is_a_fresh_opacus_for_each(make_plan, rate, step
         assert len(set(sizes)) > 3
 
 
+# ---- steps
+
+
+@pytest.mark.parametrize("physical", [2, 100])
+def test_a_loss_is_told_its_step(make_plan, physical):
+    """Every example once a step, whatever a batch is split into: what depends on the step is the same for all its pieces."""
+    model = model_of("flat")
+    step = OpacusStep(make_plan(steps_per_round=3), model, RATE)
+    step.physical_batch = physical
+    losses, told = losses_of(model, examples_of(5)), []
+
+    def noting(batch: torch.Tensor, step: int) -> torch.Tensor:
+        told.extend((step, row) for row in batch.tolist())
+        return losses(batch)
+
+    step.run(noting, 5, generator(0), generator(0))
+    assert told == [(number, row) for number in range(3) for row in range(5)]
+
+
 # ---- sampling
 
 
@@ -288,7 +309,7 @@ def test_no_example_moves_the_sum_by_more_than_the_clip_norm(make_plan, factor):
     step = OpacusStep(make_plan(noise_multiplier=1e-12, denominator=1.0, clip_norm=0.5), model, 1.0)
     losses = losses_of(model, examples)
 
-    def attacked(batch: torch.Tensor) -> torch.Tensor:
+    def attacked(batch: torch.Tensor, step: int) -> torch.Tensor:
         return losses(batch) * torch.where(batch == 3, factor, 1.0)
 
     without = moved(step, losses, 3)
@@ -310,7 +331,7 @@ def test_what_a_failed_client_leaves_behind_never_reaches_the_next(make_plan, wh
     clean = moved(step, losses, 6)
     start = flat(model)
 
-    def dying(batch: torch.Tensor) -> torch.Tensor:
+    def dying(batch: torch.Tensor, step: int) -> torch.Tensor:
         found = losses(batch)
         if when == "forward" or 5 in batch.tolist():
             raise MemoryError("no room")

@@ -26,8 +26,8 @@ class SampledSoftmax(Objective):
         correction = torch.log(count).view(-1, 1, 1)
         masked = candidates.masked.expand(-1, scores.shape[1], -1)
         if self.mask_history:
-            earlier = torch.arange(columns) < candidates.place.unsqueeze(2)
-            target = torch.arange(columns) == candidates.target.unsqueeze(2)
+            earlier = torch.arange(columns, device=scores.device) < candidates.place.unsqueeze(2)
+            target = torch.arange(columns, device=scores.device) == candidates.target.unsqueeze(2)
             masked = masked.clone()
             masked[:, :, :columns] |= earlier & ~target
         logits = torch.cat([scores[..., :columns], scores[..., columns:] + correction], dim=-1)

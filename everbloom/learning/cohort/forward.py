@@ -1,0 +1,80 @@
+"""One batch through the recommender, cut open at the item vectors and at the candidates' scores."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from everbloom.learning.cohort.batches import Batch
+from everbloom.learning.cohort.table import ItemTable
+from everbloom.methods import Objective
+from everbloom.models.content import ContentMatch
+from everbloom.models.recommender import Recommender
+
+
+class Places(NamedTuple):
+    """Where a batch's items stand in the item table: `own` [examples, positions], `other` [units, k] (or [examples, k]) int64."""
+
+    own: torch.Tensor
+    other: torch.Tensor
+
+
+class Passed(NamedTuple):
+    """What a pass leaves for the backward one. `own`, `other`: (vectors, biases); scores [examples, scored, columns]; losses [examples]."""
+
+    own: tuple[torch.Tensor, torch.Tensor]
+    other: tuple[torch.Tensor, torch.Tensor]
+    users: torch.Tensor
+    other_scores: torch.Tensor
+    losses: torch.Tensor
+
+
+def forward(
+    model: Recommender,
+    objective: Objective,
+    table: ItemTable,
+    batch: Batch,
+    places: Places,
+    similar: torch.Tensor | None,
+) -> Passed:
+    """The same scores and losses as `Recommender.forward` and the objective. `similar`: of `similarities`, if the model has a content match."""
+    own, other = table.take(places.own), table.take(places.other)
+    users = model.read(own[0], batch.examples.behaviour, batch.examples.place, batch.masks)
+    own_scores, other_scores = model.score(users, *own), model.score(users, *other)
+    scores = torch.cat([own_scores, other_scores], dim=-1)
+    if model.content is not None:
+        scores = scores + model.content(similar)
+    return Passed(own, other, users, other_scores, objective.per_example(scores, batch.candidates))
+
+
+def similarities(content: ContentMatch, batch: Batch) -> torch.Tensor:
+    """`ContentMatch.similarities`, with the products of a unit's items taken once and not for every example they lie in."""
+    units, k = batch.negatives.shape
+    examples, positions = batch.examples.items.shape
+    rows, local = distinct(batch.examples.items.view(units, -1))
+    vectors = content.features[rows]
+    every = torch.cat([vectors, content.features[batch.negatives]], dim=1)
+    products = vectors @ every.transpose(1, 2)
+    back = batch.examples.place.unsqueeze(2) - 1 - torch.arange(content.lags, device=rows.device)
+    scored = back.shape[1]
+    read = torch.gather(local.view(examples, positions), 1, back.clamp(min=0).view(examples, -1))
+    width = rows.shape[1]
+    unit = torch.arange(units, device=rows.device).repeat_interleave(examples // units).unsqueeze(1) * width
+    lines = products.view(units * width, width + k)[(read + unit).view(-1)].view(examples, scored, content.lags, -1)
+    mine = local.view(examples, 1, 1, positions).expand(-1, scored, content.lags, -1)
+    found = torch.cat([torch.gather(lines, 3, mine), lines[..., width:]], dim=3)
+    return (found * (back >= 0).unsqueeze(3)).transpose(2, 3)
+
+
+def distinct(items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """(rows [groups, most], local [groups, n]): each group's distinct items, filled up with item 0; where its `items` [groups, n] stand there."""
+    groups = len(items)
+    span = int(items.max()) + 1
+    group = np.arange(groups)[:, None]
+    found, place = np.unique(items.cpu().numpy() + group * span, return_inverse=True)
+    owner = found // span
+    first = np.searchsorted(owner, np.arange(groups))
+    rows = np.zeros((groups, int(np.bincount(owner, minlength=groups).max())), dtype=np.int64)
+    rows[owner, np.arange(len(found)) - first[owner]] = found % span
+    local = place.reshape(items.shape) - first[:, None]
+    return torch.from_numpy(rows).to(items.device), torch.from_numpy(local).to(items.device)

@@ -1,0 +1,157 @@
+"""Local training under the plan: clipped per-example gradients and the device's own noise, number for number what Opacus computes on a device."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from everbloom.config import LearningConfig
+from everbloom.learning.cohort import item_norms, norms
+from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
+from everbloom.learning.cohort.budget import Budget
+from everbloom.learning.cohort.forward import Places, forward, similarities
+from everbloom.learning.cohort.plain import client_tables, touched_items
+from everbloom.learning.cohort.table import ItemTable, RowNumbers
+from everbloom.learning.cohort.weights import DenseDeltas, PrivateWeights, SharedWeights, Skeleton
+from everbloom.learning.local import Draws
+from everbloom.learning.masks import draw_masks
+from everbloom.privacy.plan import PrivacyPlan
+
+
+class PrivateTraining:
+    """DP-SGD steps of a plan. `skeleton` is the model without its parameters."""
+
+    def __init__(self, skeleton: Skeleton, learning: LearningConfig, plan: PrivacyPlan, budget: Budget) -> None:
+        self.skeleton = skeleton
+        self.model = skeleton.model
+        self.learning = learning
+        self.plan = plan
+        self.budget = budget
+        self.rate = learning.learning_rate / plan.denominator
+
+    def together(self, start: torch.Tensor, cohort: Cohort) -> torch.Tensor:
+        """Sum of the clients' deltas [params] after one step from `start` [params]."""
+        draws = cohort.fresh_draws()
+        every = np.concatenate([self._sample(cohort, client, draws[client]) for client in range(len(cohort))])
+        numbers = RowNumbers(self.model.item.items, touched_items(cohort), self.skeleton.device)
+        weights = SharedWeights(self.skeleton, start, numbers.rows)
+        table = ItemTable(self.model.item, numbers.rows)
+        units = units_of(cohort, every, parted=True)
+        masks = draw_masks(self.model, cohort.dropout, cohort.counts, step=0)
+        for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
+            batch = make_batch(cohort, units, which, masks, self.model.item.items).to(self.skeleton.device)
+            places = Places(numbers.of(batch.examples.items), numbers.of(batch.negatives))
+            for name, gradient in self._clipped(table, batch, places, clients=None).items():
+                weights.add(name, gradient)
+        table.backward()
+        total = weights.gradient()
+        noise, own = torch.zeros(self.skeleton.size), torch.empty(self.skeleton.size)
+        for client in draws:
+            noise += self._noise(own, client.noise)
+        total += noise.to(total.device)
+        return total.mul_(-self.rate)
+
+    def apart(self, start: torch.Tensor, cohort: Cohort) -> Iterator[DenseDeltas]:
+        """Clients' deltas after all their steps, some clients at a time; clients without examples send noise."""
+        draws = cohort.fresh_draws()
+        order = np.argsort(cohort.counts, kind="stable")
+        masks = [
+            draw_masks(self.model, cohort.dropout, cohort.counts, step) for step in range(self.plan.steps_per_round)
+        ]
+        for some in self.budget.clients(order):
+            weights = PrivateWeights(self.skeleton, start, len(some))
+            for step_masks in masks:
+                self._step(weights, cohort, draws, some, step_masks)
+            yield weights.deltas(some)
+
+    def _step(
+        self,
+        weights: PrivateWeights,
+        cohort: Cohort,
+        draws: tuple[Draws, ...],
+        some: NDArray[np.int64],
+        masks: torch.Tensor | None,
+    ) -> None:
+        """One step of the clients `some`, each on its own sample and from its own parameters."""
+        rows = np.sort(np.concatenate([self._sample(cohort, client, draws[client]) for client in some.tolist()]))
+        units = units_of(cohort, rows, parted=False)
+        where = np.empty(len(cohort), dtype=np.int64)
+        where[some] = np.arange(len(some))
+        for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
+            batch = make_batch(cohort, units, which, masks, self.model.item.items).to(self.skeleton.device)
+            table_rows, places = client_tables(batch)
+            mine = torch.from_numpy(where[units.client[which]]).to(self.skeleton.device)
+            weights.install(mine, table_rows)
+            table = ItemTable(self.model.item, table_rows)
+            clipped = self._clipped(table, batch, places, clients=len(which))
+            table.backward()
+            weights.collect(mine, table_rows, clipped)
+        noise = torch.empty(self.skeleton.size)
+        for place, client in enumerate(some.tolist()):
+            weights.gradient[place] += self._noise(noise, draws[client].noise).to(self.skeleton.device)
+        weights.step(self.rate, self.learning.learning_rate * self.learning.proximal_mu)
+
+    def _clipped(self, table: ItemTable, batch: Batch, places: Places, clients: int | None) -> dict[str, torch.Tensor]:
+        """Sums of the clipped gradients of all parameters but the item encoder's, whose part is left in the table."""
+        if not self.model.score.bilinear:
+            each = len(batch.examples) // len(batch.negatives)
+            places = Places(places.own, places.other.repeat_interleave(each, dim=0))
+        layers = self.skeleton.layers
+        layers.taps = []
+        try:
+            similar = None if self.model.content is None else similarities(self.model.content, batch)
+            passed = forward(self.model, self.learning.objective, table, batch, places, similar)
+            taps = layers.taps
+        finally:
+            layers.taps = None
+        wanted = [*passed.own, *passed.other, passed.other_scores, *(tap.out for tap in taps)]
+        loss = (passed.losses * batch.real).sum()
+        own, own_bias, other, other_bias, scores, *back = torch.autograd.grad(loss, wanted, allow_unused=True)
+        items = (
+            item_norms.of_product(own, own_bias, passed.users, scores)
+            if self.model.score.bilinear
+            else item_norms.of_vectors(own, own_bias, other, other_bias)
+        )
+        uses = norms.uses_of(taps, back, len(batch.examples))
+        with torch.no_grad():
+            factor = self._factor(batch, items, uses)
+            self._collect(table, places, items, factor)
+            return {
+                f"{layer}.{name}": gradient
+                for layer, use in uses.items()
+                for name, gradient in norms.weighted_gradient(layers.modules[layer], use, factor, clients).items()
+            }
+
+    def _factor(self, batch: Batch, items: item_norms.ItemGradients, uses: dict[str, norms.Use]) -> torch.Tensor:
+        """[examples] what each gradient is multiplied with to be clipped; nothing for padding."""
+        squared = item_norms.squared_norm(self.model.item, batch, items)
+        for layer, use in uses.items():
+            squared = squared + norms.squared_norm(self.skeleton.layers.modules[layer], use)
+        return (self.plan.clip_norm / (squared.sqrt() + 1e-6)).clamp(max=1.0) * batch.real
+
+    def _collect(self, table: ItemTable, places: Places, items: item_norms.ItemGradients, factor: torch.Tensor) -> None:
+        """Adds the clipped gradients of item vectors and biases to the table."""
+        table.collect(places.own, items.own * factor.view(-1, 1, 1), items.own_bias * factor.view(-1, 1))
+        units, k = places.other.shape
+        if self.model.score.bilinear:
+            left = (items.left * factor.view(-1, 1, 1)).reshape(units, -1, k)
+            vectors = left.transpose(1, 2) @ items.right.reshape(units, left.shape[1], -1)
+            table.collect(places.other, vectors, left.sum(dim=1))
+        else:
+            table.collect(places.other, items.right * factor.view(-1, 1, 1), items.other_bias * factor.view(-1, 1))
+
+    def _sample(self, cohort: Cohort, client: int, draws: Draws) -> NDArray[np.int64]:
+        """Rows of the examples that a client's next step reads."""
+        count, first = int(cohort.counts[client]), int(cohort.first[client])
+        if self.plan.sample_rate == 1:
+            return np.arange(first, first + count)
+        chosen = torch.rand(count, generator=draws.sampling) < self.plan.sample_rate
+        return first + np.flatnonzero(chosen.numpy())
+
+    def _noise(self, buffer: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it."""
+        deviation = self.plan.noise_multiplier * self.plan.clip_norm
+        for start, end in self.skeleton.segments:
+            buffer[start:end].normal_(0, deviation, generator=generator)
+        return buffer
