@@ -232,7 +232,9 @@ class EvaluationConfig(Table):
     candidates: str | None = None
     """File of stored candidates in the data set's folder: adds the sampled-99 protocol, for comparison with papers only."""
     max_users: PositiveInt | None = None
-    """Validate on a seeded sample of so many users; the test always uses all."""
+    """Validate on a seeded sample of so many users."""
+    max_test_users: PositiveInt | None = None
+    """Test on a seeded sample of so many users, where ranking for everybody would take too long; default: all, as published figures want it."""
     slices: bool = True
 
 

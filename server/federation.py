@@ -47,7 +47,7 @@ def check_measurements(study: Study) -> None:
     for period in range(study.timeline.periods):
         for split in splits:
             if study.timeline.has(period, split):
-                study.timeline.cases(period, split)
+                study.timeline.check(period, split)
 
 
 def initial_state(study: Study) -> FederationState:

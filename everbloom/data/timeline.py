@@ -7,14 +7,27 @@ second to last validates (for papers' tables).
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from everbloom.config import DataConfig, LabelConfig, ProtocolConfig
+from everbloom.config import LabelConfig, ProtocolConfig
+from everbloom.data.cases import (
+    BLOCK_ROWS,
+    Cases,
+    LastPositive,
+    Measurement,
+    NewInTime,
+    all_cases,
+    any_case,
+    sampled_cases,
+)
 from everbloom.data.catalog import Catalog
-from everbloom.data.events import BEHAVIOURS, NO_ITEM, EventLog, UserEvents
+from everbloom.data.events import BEHAVIOURS, NO_ITEM, EventLog, Histories
+from everbloom.data.periods import period_boundaries
+from everbloom.data.ranges import counts_within
 from everbloom.errors import DataError
 
 Split = Literal["validation", "test"]
@@ -33,84 +46,69 @@ class TrainingWindow:
     end: int
     held_out: int = 0
 
-    def rows(self, events: UserEvents, weight: NDArray[np.float32]) -> tuple[int, int]:
-        """(first, end): targets lie in the user's rows [first, end), history in [0, end). `weight` [events]: 0 is no
-        positive.
+    def rows(
+        self, events: Histories, weight: NDArray[np.float32]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+        """(begin, first, end) [users]: targets lie in a user's rows [first, end), history in [begin, end).
+
+        `weight` [events]: 0 is no positive.
         """
-        first, end = np.searchsorted(events.time, [self.start, self.end]).tolist() if len(events) else (0, 0)
+        begin = events.offsets[:-1]
+        first = begin + counts_within(events.time < self.start, events.offsets)
+        end = begin + counts_within(events.time < self.end, events.offsets)
         if self.held_out:
-            positives = np.flatnonzero(weight[:end])
-            if len(positives) > self.held_out:
-                end = int(positives[-self.held_out])
-        return first, max(first, end)
+            positives = np.flatnonzero((weight > 0) & (events.time < self.end))
+            last = np.searchsorted(positives, events.offsets[1:])
+            many = last - np.searchsorted(positives, begin) > self.held_out
+            end[many] = positives[last[many] - self.held_out]
+        return begin, first, np.maximum(first, end)
 
 
-@dataclass(frozen=True, eq=False)
-class Cases:
-    """What is measured: for each case a user, the rows that are known at that time, and the items to be found.
-
-    `user` [cases]; history is the rows `[history_start, history_end)` of the log; the targets of case c are
-    `targets[target_offsets[c]:target_offsets[c + 1]]`, distinct; `available` [items] says which items can be
-    recommended.
-    """
-
-    user: NDArray[np.int32]
-    history_start: NDArray[np.int64]
-    history_end: NDArray[np.int64]
-    targets: NDArray[np.int32]
-    target_offsets: NDArray[np.int64]
-    available: NDArray[np.bool_]
-    period_start: int
-    """Items first seen from here on are new items of this measurement."""
-
-    def __len__(self) -> int:
-        return len(self.user)
-
-    def take(self, which: NDArray[np.int64]) -> "Cases":
-        """The cases at these positions."""
-        counts = np.diff(self.target_offsets)[which]
-        offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
-        source = np.repeat(self.target_offsets[which] - offsets[:-1], counts) + np.arange(offsets[-1])
-        return Cases(
-            self.user[which],
-            self.history_start[which],
-            self.history_end[which],
-            self.targets[source],
-            offsets,
-            self.available,
-            self.period_start,
-        )
-
-
-def positive_weights(events: UserEvents | EventLog, labels: LabelConfig) -> NDArray[np.float32]:
+def positive_weights(events: Histories | EventLog, labels: LabelConfig) -> NDArray[np.float32]:
     """[events] weight of each event as a learning target; 0: it is history only."""
+    return _weights(events.item, events.behaviour, events.value, labels)
+
+
+def _weights(
+    item: NDArray[np.int32], behaviour: NDArray[np.uint8], value: NDArray[np.float32], labels: LabelConfig
+) -> NDArray[np.float32]:
     if labels.positives is None:
         by_code = np.ones(len(BEHAVIOURS), dtype=np.float32)
     else:
         by_code = np.array([labels.positives.get(name, 0.0) for name in BEHAVIOURS], dtype=np.float32)  # type: ignore[call-overload]
-    weight = by_code[events.behaviour]
+    weight = by_code[behaviour]
     if labels.min_value is not None:
-        rated = events.behaviour == BEHAVIOURS.index("rate")
-        weight = np.where(rated & (events.value < labels.min_value), np.float32(0), weight)
-    return np.where(events.item == NO_ITEM, np.float32(0), weight)
+        weight[(behaviour == BEHAVIOURS.index("rate")) & (value < labels.min_value)] = 0
+    weight[item == NO_ITEM] = 0
+    return weight
 
 
 class Timeline:
     """The protocol applied to one event log."""
 
-    def __init__(self, log: EventLog, catalog: Catalog, data: DataConfig, protocol: ProtocolConfig) -> None:
+    def __init__(self, log: EventLog, catalog: Catalog, labels: LabelConfig, protocol: ProtocolConfig) -> None:
         """Raises `DataError` if the protocol does not fit the log."""
         self.log = log
         self.catalog = catalog
+        self.labels = labels
         self.protocol = protocol
-        self.weight = positive_weights(log, data)
-        if not self.weight.any():
+        blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, len(log), BLOCK_ROWS))
+        if not any(self.weights(rows).any() for rows in blocks):
             raise DataError(
                 "data.positives: no event in the log is a positive; `everbloom data stats` shows its behaviours and values"
             )
         self.boundaries = period_boundaries(log, protocol) if protocol.name == "timeline" else np.array([0, FOREVER])
         """[periods + 1] times; period p is [boundaries[p], boundaries[p + 1])."""
-        self._validation_starts: dict[int, int] = {}  # found once: a large log is read whole for it
+
+    def weights(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:
+        """[rows] weights of some rows of the log, as `positive_weights` gives them."""
+        log = self.log
+        return _weights(log.item[rows], log.behaviour[rows], log.value[rows], self.labels)
+
+    @cached_property
+    def weight(self) -> NDArray[np.float32]:
+        """[events] the weights of the whole log, for who really reads it whole."""
+        return self.weights(slice(None))
 
     @property
     def periods(self) -> int:
@@ -130,122 +128,45 @@ class Timeline:
             return True
         return period > 0 if split == "test" else self.protocol.validation > 0
 
+    def check(self, period: int, split: Split) -> None:
+        """Raises `DataError` if a measurement has no cases; stops reading at the first."""
+        if not any_case(self._measurement(period, split), self.log):
+            raise _no_cases(period, split)
+
     def cases(self, period: int, split: Split) -> Cases:
-        """The cases of one measurement, by user index. Raises `DataError` if there are none."""
-        cases = self._leave_one_out(split) if self.protocol.name == "leave-one-out" else self._by_time(period, split)
-        if len(cases) == 0:
-            raise DataError(
-                f"protocol: no {split} cases in period {period}: no user has a positive to find there; cut fewer or longer periods"
-            )
-        return cases
+        """All cases of one measurement, by user index. Raises `DataError` if there are none."""
+        return _some(all_cases(self._measurement(period, split), self.log), period, split)
 
-    def _validation_start(self, period: int) -> int:
-        if period not in self._validation_starts:
-            self._validation_starts[period] = self._find_validation_start(period)
-        return self._validation_starts[period]
+    def sample(self, period: int, split: Split, size: int, rng: np.random.Generator) -> Cases:
+        """The cases of `size` users drawn uniformly (all if there are fewer), by user index; no others are made. Raises
+        `DataError` if there are none.
+        """
+        return _some(sampled_cases(self._measurement(period, split), size, rng), period, split)
 
-    def _find_validation_start(self, period: int) -> int:
-        start, end = self.boundaries[period], self.boundaries[period + 1]
-        if self.protocol.validation == 0:
-            return int(end)
-        times = self.log.time[self.log.by_time]
-        first, last = np.searchsorted(times, [start, end])
-        position = last - max(1, round(self.protocol.validation * (last - first)))
-        return int(times[max(position, first)]) if last > first else int(end)
-
-    def _by_time(self, period: int, split: Split) -> Cases:
+    def _measurement(self, period: int, split: Split) -> Measurement:
+        if self.protocol.name == "leave-one-out":
+            place = 1 if split == "test" else 2
+            return LastPositive(self.log, self.weights, len(self.catalog), place, FOREVER)
         end = int(self.boundaries[period + 1])
         start = self._validation_start(period) if split == "validation" else int(self.boundaries[period])
-        history_end, stop = self.log.rows_before(start), self.log.rows_before(end)
-        return self._collect(history_end, stop, self.catalog.first_seen < end, start)
+        return NewInTime(self.log, self.weights, start, end, np.asarray(self.catalog.first_seen < end))
 
-    def _leave_one_out(self, split: Split) -> Cases:
-        positives = np.flatnonzero(self.weight)
-        bounds = np.searchsorted(positives, self.log.offsets)
-        enough = np.diff(bounds) > 2
-        place = bounds[1:] - (1 if split == "test" else 2)
-        row = self.log.offsets[:-1].copy()
-        row[enough] = positives[place[enough]]
-        stop = np.where(enough, row + 1, row)
-        return self._collect(row, stop, np.ones(len(self.catalog), dtype=np.bool_), FOREVER, repeats=True)
-
-    def _collect(
-        self,
-        history_end: NDArray[np.int64],
-        stop: NDArray[np.int64],
-        available: NDArray[np.bool_],
-        period_start: int,
-        repeats: bool = False,
-    ) -> Cases:
-        """Per user: rows before `history_end` are known, positives in [history_end, stop) are to be found, each once;
-        `repeats` keeps known ones.
-        """
-        length = stop - history_end
-        row = np.repeat(history_end - np.concatenate(([0], np.cumsum(length)[:-1])), length) + np.arange(length.sum())
-        row = row[self.weight[row] > 0]
-        pair = self.log.user[row].astype(np.int64) * len(self.catalog) + self.log.item[row]
-        pair = np.unique(pair)
-        if not repeats:
-            known = np.arange(len(self.log)) < history_end[self.log.user]
-            known &= self.log.item != NO_ITEM
-            seen = self.log.user[known].astype(np.int64) * len(self.catalog) + self.log.item[known]
-            pair = pair[~np.isin(pair, seen)]
-        user, item = np.divmod(pair, len(self.catalog))
-        users, first = np.unique(user, return_index=True)
-        return Cases(
-            user=users.astype(np.int32),
-            history_start=self.log.offsets[users],
-            history_end=history_end[users],
-            targets=item.astype(np.int32),
-            target_offsets=np.append(first, len(user)).astype(np.int64),
-            available=available,
-            period_start=period_start,
-        )
+    def _validation_start(self, period: int) -> int:
+        start, end = int(self.boundaries[period]), int(self.boundaries[period + 1])
+        if self.protocol.validation == 0:
+            return end
+        first, last = self.log.earlier(start), self.log.earlier(end)
+        place = last - max(1, round(self.protocol.validation * (last - first)))
+        return self.log.time_at(max(place, first)) if last > first else end
 
 
-def period_boundaries(log: EventLog, protocol: ProtocolConfig) -> NDArray[np.int64]:
-    """[periods + 1] cut times. Events at one instant never fall into two periods. Raises `DataError` if the log cannot
-    be cut so.
-    """
-    times = log.time[log.by_time]
-    if protocol.cut == "counts":
-        cuts = _count_cuts(times, protocol)
-    else:
-        if not log.has_time:
-            raise DataError(
-                f'protocol.cut: {protocol.cut!r} needs timestamps, and this log has only an order; use "counts" or leave-one-out'
-            )
-        cuts = _calendar_cuts(times, protocol)
-    if len(cuts) == 0:
-        raise DataError("protocol: the log is too short for more than one period; cut it finer, or use leave-one-out")
-    return np.concatenate(([times[0]], cuts, [times[-1] + 1])).astype(np.int64)
+def _some(cases: Cases, period: int, split: Split) -> Cases:
+    if len(cases) == 0:
+        raise _no_cases(period, split)
+    return cases
 
 
-def _count_cuts(times: NDArray[np.int64], protocol: ProtocolConfig) -> NDArray[np.int64]:
-    if protocol.periods is None or protocol.periods < 2:
-        raise DataError('protocol.periods: cut = "counts" needs the number of periods, at least 2')
-    warm = (
-        protocol.warm_start
-        if protocol.warm_start < 1
-        else protocol.warm_start / (protocol.warm_start + protocol.periods - 1)
+def _no_cases(period: int, split: Split) -> DataError:
+    return DataError(
+        f"protocol: no {split} cases in period {period}: no user has a positive to find there; cut fewer or longer periods"
     )
-    fractions = np.linspace(warm, 1, protocol.periods)[:-1]
-    cuts = np.unique(times[np.floor(fractions * len(times)).astype(np.int64)])
-    late: NDArray[np.int64] = cuts[cuts > times[0]]
-    return late
-
-
-def _calendar_cuts(times: NDArray[np.int64], protocol: ProtocolConfig) -> NDArray[np.int64]:
-    days = times.astype("datetime64[s]")
-    if protocol.cut == "month":
-        edges = np.unique(days.astype("datetime64[M]")).astype("datetime64[s]").astype(np.int64)
-    else:
-        monday = (days.astype("datetime64[D]").astype(np.int64) + 3) // 7 * 7 - 3  # 1970-01-01 was a Thursday
-        edges = np.unique(monday) * 86_400
-    if protocol.warm_start < 1:
-        warm_end = times[int(protocol.warm_start * len(times))]
-        starts = edges[edges >= warm_end]
-    else:
-        starts = edges[int(protocol.warm_start) :]
-    cuts: NDArray[np.int64] = starts[: protocol.periods - 1] if protocol.periods else starts
-    return cuts

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from everbloom.config import EvaluationConfig
 from everbloom.data.candidates import StoredCandidates
-from everbloom.data.timeline import Cases, Split, Timeline
+from everbloom.data.cases import Cases
+from everbloom.data.timeline import Split, Timeline
 from everbloom.errors import ConfigError
 from everbloom.evaluation.beyond_accuracy import beyond_accuracy
 from everbloom.evaluation.metrics import means, metric_keys, per_case
@@ -68,7 +69,8 @@ class Evaluator:
     ) -> list[Record]:
         """The records of one model: full ranking by slice ("all" first), then sampled-99 if candidates are stored.
 
-        `model` and `round` only label the records. `subset` limits validation to `config.max_users` cases. Raises
+        `model` and `round` only label the records. `subset` limits validation to `config.max_users` cases; a test always has
+        `config.max_test_users`. Raises
         `DataError` if the timeline has no such cases, `FloatingPointError` if scores are NaN.
         """
         measured = self.measured(period, split, subset)
@@ -123,27 +125,27 @@ class Evaluator:
         Raises `DataError` if there are none, `ValueError` for a subset of the test.
         """
         if subset and split == "test":
-            raise ValueError("subset: a test always measures every case; only validation may be on a subset")
+            raise ValueError(
+                "subset: a test has the same cases whenever it is made; only validation may be on a subset"
+            )
         key = (period, split, subset and self.config.max_users is not None)
         if key not in self._measured:
             self._measured[key] = self._prepare(*key)
         return self._measured[key]
 
     def _prepare(self, period: int, split: Split, subset: bool) -> Measured:
-        cases = self.timeline.cases(period, split)
-        if subset:
-            cases = cases.take(self._sample(len(cases), period))
+        cases = self._cases(period, split, subset)
         counts = item_counts(self.timeline, trained_period(self.timeline, period, split))
         parts = slices(cases, self.timeline.catalog.first_seen, counts) if self.config.slices else [all_slice(cases)]
         stored = None if self._candidates is None else candidates_of(self._candidates, cases, split, self.timeline)
         return Measured(cases, parts, counts, stored)
 
-    def _sample(self, cases: int, period: int) -> NDArray[np.int64]:
-        """Sorted positions of the validation subset: the same in every round of a period."""
-        if self.config.max_users is None or self.config.max_users >= cases:
-            return np.arange(cases)
-        generator = numpy_generator(self.seed, "validation-users", period=period)
-        return np.sort(generator.choice(cases, self.config.max_users, replace=False))
+    def _cases(self, period: int, split: Split, subset: bool) -> Cases:
+        """All, or a sample that is the same in every round of a period."""
+        limit = self.config.max_users if subset else self.config.max_test_users if split == "test" else None
+        if limit is None:
+            return self.timeline.cases(period, split)
+        return self.timeline.sample(period, split, limit, numpy_generator(self.seed, f"{split}-users", period=period))
 
     def _sampled(self, scorer: Scorer, cases: Cases, stored: CaseCandidates) -> dict[str, NDArray[np.float64]]:
         items = len(self.timeline.catalog)

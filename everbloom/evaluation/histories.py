@@ -3,16 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.data.cases import Cases
 from everbloom.data.events import NO_ITEM, EventLog
-from everbloom.data.timeline import Cases
-
-
-def flat_ranges(start: NDArray[np.int64], end: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """(owner [rows], row [rows]): the rows of each range [start, end), one range after the other."""
-    length = end - start
-    owner = np.repeat(np.arange(len(start)), length)
-    before = np.cumsum(length) - length
-    return owner, np.arange(len(owner)) + np.repeat(start - before, length)
+from everbloom.data.ranges import flat_ranges
 
 
 def history_items(

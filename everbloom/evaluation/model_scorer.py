@@ -4,8 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from everbloom.data.cases import Cases
 from everbloom.data.events import NO_ITEM, EventLog
-from everbloom.data.timeline import Cases
+from everbloom.data.ranges import flat_ranges
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
 
@@ -20,10 +21,6 @@ class ModelScorer:
         self.model = model.eval()
         self.log = log
         layout.bind(model).copy_(torch.from_numpy(parameters))
-        # A search has no item: it is no input of the sequence. Positions of item events, and how many precede each row.
-        has_item = log.item != NO_ITEM
-        self._rows = np.flatnonzero(has_item)
-        self._before = np.concatenate(([0], np.cumsum(has_item)))
         with torch.inference_mode():
             self.catalogue = model.catalogue()
 
@@ -36,11 +33,14 @@ class ModelScorer:
     def _histories(self, cases: Cases, positions: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """The last history - 1 item events [b, history - 1], padded at the end; the start token takes the remaining position."""
         width = self.model.history - 1
-        stop = self._before[cases.history_end[positions]]
-        start = np.maximum(self._before[cases.history_start[positions]], stop - width)
-        place = start[:, None] + np.arange(width)
-        real = place < stop[:, None]
-        row = self._rows[np.where(real, place, 0)] if len(self._rows) else np.zeros_like(place)
-        items = np.where(real, self.log.item[row], 0).astype(np.int64)
-        behaviour = np.where(real, self.log.behaviour[row], 0).astype(np.int64)
-        return torch.from_numpy(items), torch.from_numpy(behaviour), torch.from_numpy(stop - start)
+        owner, row = flat_ranges(cases.history_start[positions], cases.history_end[positions])
+        real = self.log.item[row] != NO_ITEM  # a search has no item: it is no input of the sequence
+        owner, row = owner[real], row[real]
+        known = np.bincount(owner, minlength=len(positions))
+        length = np.minimum(known, width)
+        place = np.arange(len(row)) - (np.cumsum(known) - length)[owner]  # from the first event that is read
+        read = place >= 0
+        items, behaviour = np.zeros((2, len(positions), width), dtype=np.int64)
+        items[owner[read], place[read]] = self.log.item[row[read]]
+        behaviour[owner[read], place[read]] = self.log.behaviour[row[read]]
+        return torch.from_numpy(items), torch.from_numpy(behaviour), torch.from_numpy(length)

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from everbloom.data.cases import Cases
 from everbloom.data.events import NO_ITEM, EventLog
-from everbloom.data.timeline import Cases
 from everbloom.evaluation.histories import case_targets, history_items
 
 Score = Callable[[NDArray[np.int64]], torch.Tensor]

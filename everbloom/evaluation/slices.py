@@ -21,7 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from everbloom.data.timeline import Cases
+from everbloom.data.cases import Cases
 from everbloom.evaluation.histories import case_targets
 from everbloom.evaluation.ranking import Ranking
 

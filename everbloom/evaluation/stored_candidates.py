@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everbloom.data.candidates import StoredCandidates
-from everbloom.data.timeline import Cases, Split, Timeline
+from everbloom.data.cases import Cases
+from everbloom.data.timeline import Split, Timeline
 from everbloom.errors import DataError
 
 

@@ -1,6 +1,5 @@
 """The event log: sorted, with right offsets, views and not copies, the same after saving."""
 
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +15,9 @@ rows = st.lists(
     st.tuples(st.integers(0, 4), st.integers(-1, 6), st.integers(-50, 50), st.integers(0, len(BEHAVIOURS) - 1)),
     max_size=60,
 )
+
+
+COLUMNS = ("item", "time", "behaviour", "value")
 
 
 def log_of(events, ties="file", with_time=True, text=None):
@@ -69,15 +71,32 @@ def test_by_time_lists_all_rows_by_global_time(events):
 @given(rows, st.integers(-60, 60))
 def test_rows_before_a_time_are_a_prefix_of_each_user(events, time):
     log = log_of(events)
-    for user, end in enumerate(log.rows_before(time)):
+    for user, end in enumerate(log.rows_before(time, np.arange(log.users))):
         start = log.offsets[user]
         assert end - start == sum(1 for row in events if row[0] == user and row[2] < time)
 
 
 def test_a_users_events_are_views():
     log = log_of([(0, 1, 5, 0), (1, 2, 3, 1), (0, 3, 1, 0)])
-    for column in fields(log.of(0)):
-        assert np.shares_memory(getattr(log.of(0), column.name), getattr(log, column.name))
+    for name in COLUMNS:
+        assert np.shares_memory(getattr(log.of(0), name), getattr(log, name))
+
+
+@given(rows, st.lists(st.integers(0, 4), max_size=8))
+def test_several_users_histories_are_theirs_one_after_the_other(events, users):
+    """In the order asked for, a user twice if asked for twice."""
+    log = log_of(events)
+    several = log.histories(np.array(users, dtype=np.int64))
+    assert several.users == len(users)
+    assert several.offsets[0] == 0
+    assert several.offsets[-1] == len(several) == sum(len(log.of(user)) for user in users)
+    for place, user in enumerate(users):
+        alone = log.of(user)
+        assert (alone.users, alone.offsets.tolist()) == (1, [0, len(alone)])
+        for name in COLUMNS:
+            found = getattr(several, name)[several.offsets[place] : several.offsets[place + 1]]
+            np.testing.assert_array_equal(found, getattr(alone, name))
+            assert found.dtype == getattr(alone, name).dtype
 
 
 @given(st.lists(st.text(max_size=5), min_size=1, max_size=20))

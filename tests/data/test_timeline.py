@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from everbloom.config import LabelConfig, ProtocolConfig
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import BEHAVIOURS, EventLog
+from everbloom.data.periods import period_boundaries
 from everbloom.data.strings import StringColumn
-from everbloom.data.timeline import FOREVER, Timeline, period_boundaries, positive_weights
+from everbloom.data.timeline import FOREVER, Timeline, TrainingWindow, positive_weights
 from everbloom.errors import DataError
 
 DAY = 86_400
@@ -70,11 +71,18 @@ def cases_or_none(timeline: Timeline, period: int, split):
         return None
 
 
+def rows_of(window: TrainingWindow, log: EventLog, weight: np.ndarray, user: int) -> tuple[int, int]:
+    """(first, end) of one user's targets, as that user's device finds them."""
+    begin, first, end = window.rows(log.of(user), weight[log.rows(user)])
+    assert begin.tolist() == [0]
+    return int(first[0]), int(end[0])
+
+
 def training_rows(timeline: Timeline, period: int, user: int) -> tuple[set[int], set[int]]:
     """(target rows, history rows) of a user in a period, as file positions."""
     rows = timeline.log.rows(user)
     weight = timeline.weight[rows]
-    start, end = timeline.window(period).rows(timeline.log.of(user), weight)
+    start, end = rows_of(timeline.window(period), timeline.log, timeline.weight, user)
     value = timeline.log.value[rows].astype(int)
     return {int(value[row]) for row in range(start, end) if weight[row]}, set(value[:end].tolist())
 
@@ -164,7 +172,7 @@ def test_leave_one_out_holds_out_the_last_two_positives(rows, with_time):
     for user in range(USERS):
         own = range(*log.rows(user).indices(len(log)))
         positives = [row for row in own if timeline.weight[row] > 0]
-        start, end = timeline.window(0).rows(log.of(user), timeline.weight[log.rows(user)])
+        start, end = rows_of(timeline.window(0), log, timeline.weight, user)
         if len(positives) < 3:
             assert end == len(log.of(user))  # too few to hold any out: learn from all
             assert test is None or user not in test.user
@@ -182,10 +190,7 @@ def test_leave_one_out_holds_out_the_last_two_positives(rows, with_time):
 def test_leave_one_out_training_does_not_see_the_held_out_items(rows, other):
     protocol = ProtocolConfig(name="leave-one-out")
     before = timeline_of(log_of(rows), protocol)
-    end = {
-        user: before.window(0).rows(before.log.of(user), before.weight[before.log.rows(user)])[1]
-        for user in range(USERS)
-    }
+    end = {user: rows_of(before.window(0), before.log, before.weight, user)[1] for user in range(USERS)}
     hidden = {
         int(before.log.value[before.log.offsets[user] + row])
         for user in range(USERS)
@@ -199,6 +204,25 @@ def test_leave_one_out_training_does_not_see_the_held_out_items(rows, other):
     for user in range(USERS):
         assert training_rows(before, 0, user) == training_rows(after, 0, user)
         assert before.log.of(user).item[: end[user]].tolist() == after.log.of(user).item[: end[user]].tolist()
+
+
+@given(
+    events,
+    st.lists(st.integers(0, USERS - 1), min_size=1, max_size=6),
+    st.lists(st.integers(-1, 152), min_size=2, max_size=2),
+    st.integers(0, 3),
+)
+def test_several_users_rows_are_those_of_one_at_a_time(rows, users, bounds, held_out):
+    """Whoever stands beside a user, the same of its events are targets and history."""
+    log = log_of(rows)
+    start, end = sorted(bound * DAY for bound in bounds)
+    window = TrainingWindow(start, end, held_out)
+    weight = positive_weights(log, LABELS)
+    several = log.histories(np.array(users))
+    found = window.rows(several, positive_weights(several, LABELS))
+    assert found[0].tolist() == several.offsets[:-1].tolist()
+    expected = [rows_of(window, log, weight, user) for user in users]
+    assert list(zip(found[1] - found[0], found[2] - found[0], strict=True)) == expected
 
 
 @given(events, protocols)

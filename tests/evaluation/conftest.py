@@ -10,10 +10,11 @@ import pytest
 from numpy.typing import NDArray
 
 from everbloom.config import DataConfig, ProtocolConfig
+from everbloom.data.cases import Cases
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import BEHAVIOURS, EventLog
 from everbloom.data.strings import StringColumn
-from everbloom.data.timeline import Cases, Timeline
+from everbloom.data.timeline import Timeline
 from everbloom.methods import Source
 
 

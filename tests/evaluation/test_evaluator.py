@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from everbloom.config import EvaluationConfig
-from everbloom.data.timeline import Cases, Timeline
+from everbloom.data.cases import Cases
+from everbloom.data.timeline import Timeline
 from everbloom.errors import ConfigError, DataError
 from everbloom.evaluation.evaluator import Evaluator
 from everbloom.evaluation.metrics import means, metric_keys
@@ -133,6 +134,19 @@ def test_subset_is_seeded_by_period_and_spares_the_test(random_timeline: MakeTim
         Evaluator(timeline, config).measured(1, "test", subset=True)
     unlimited = Evaluator(timeline, EvaluationConfig())
     assert unlimited.measured(1, "validation", subset=True) is unlimited.measured(1, "validation")
+
+
+def test_a_test_can_be_on_a_sample_too(random_timeline: MakeTimeline) -> None:
+    timeline = random_timeline()
+    sampled = Evaluator(timeline, EvaluationConfig(max_test_users=5), seed=1)
+    cases, whole = sampled.measured(1, "test").cases, timeline.cases(1, "test")
+    assert len(cases) == 5 < len(whole)
+    assert set(cases.user.tolist()) <= set(whole.user.tolist())
+    records = sampled.measure(_random_scorer(timeline), model="m", period=1, round=0, split="test")
+    assert records[0]["users"] == 5
+    assert len(sampled.measured(1, "validation").cases) == len(timeline.cases(1, "validation"))
+    again = Evaluator(timeline, EvaluationConfig(max_test_users=5), seed=1).measured(1, "test").cases
+    assert again.user.tolist() == cases.user.tolist()
 
 
 def test_cases_are_made_once(random_timeline: MakeTimeline) -> None:

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from everbloom.data.cases import Cases
 from everbloom.data.events import NO_ITEM
-from everbloom.data.timeline import Cases, Timeline
+from everbloom.data.timeline import Timeline
 from everbloom.evaluation.metrics import means, per_case
 from everbloom.evaluation.ranking import chunk_size, hits_of_ranks, rank, sampled_ranks
 

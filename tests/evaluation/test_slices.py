@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+from everbloom.data.cases import Cases
 from everbloom.data.events import NO_ITEM
-from everbloom.data.timeline import Cases, Timeline
+from everbloom.data.timeline import Timeline
 from everbloom.evaluation.ranking import Ranking
 from everbloom.evaluation.slices import head_items, slices
 

@@ -15,7 +15,8 @@ def _by_device(timeline: Timeline, periods: int) -> list[int]:
     for user in range(timeline.log.users):
         own = timeline.log.rows(user)
         for period in range(periods):
-            first, end = timeline.window(period).rows(timeline.log.of(user), timeline.weight[own])
+            bounds = timeline.window(period).rows(timeline.log.of(user), timeline.weight[own])
+            _, first, end = (int(bound[0]) for bound in bounds)
             rows += [own.start + row for row in range(first, end) if timeline.weight[own.start + row] > 0]
     return sorted(rows)
 

@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from everbloom.data.cases import Cases
 from everbloom.data.events import EventLog
-from everbloom.data.timeline import Cases, Timeline
+from everbloom.data.timeline import Timeline
 from everbloom.evaluation.histories import history_items
 
 

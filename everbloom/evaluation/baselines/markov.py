@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from everbloom.data.cases import Cases
 from everbloom.data.events import EventLog
-from everbloom.data.timeline import Cases, Timeline
-from everbloom.evaluation.histories import flat_ranges, history_items
+from everbloom.data.ranges import flat_ranges
+from everbloom.data.timeline import Timeline
+from everbloom.evaluation.histories import history_items
 from everbloom.evaluation.training_events import item_counts, training_rows
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from everbloom.data.timeline import Cases, Timeline
+from everbloom.data.cases import Cases
+from everbloom.data.timeline import Timeline
 from everbloom.evaluation.training_events import item_counts
 
 
