@@ -109,12 +109,12 @@ class Federation:
         """One round and its record; false if nobody is left to ask."""
         started = time.monotonic()
         state, seed = self.state, self.study.experiment.seed
-        eligible = self.ledger.eligible()[self.clients]
-        if not eligible.any():
+        able = self.ledger.eligible_among
+        cohort = sample_cohort(self.clients, able, self.config, seed, state.period, state.round + 1)
+        if not len(cohort) and not able(self.clients).any():
             state.stopped = True
             return False
         state.round += 1
-        cohort = sample_cohort(self.clients, eligible, self.config, seed, state.period, state.round)
         for client in cohort.tolist():
             self.ledger.reserve(client)
         self.strategy.ask(

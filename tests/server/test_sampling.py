@@ -14,7 +14,7 @@ CLIENTS = np.arange(100, 300)
 def cohort(round: int = 1, eligible: np.ndarray | None = None, seed: int = 0, **federation: object) -> np.ndarray:
     config = FederationConfig.model_validate({"cohort": 20, **federation})
     allowed = np.ones(len(CLIENTS), dtype=bool) if eligible is None else eligible
-    return sample_cohort(CLIENTS, allowed, config, seed, 0, round)
+    return sample_cohort(CLIENTS, lambda clients: allowed[clients - 100], config, seed, 0, round)
 
 
 @pytest.mark.parametrize(
@@ -42,14 +42,49 @@ def test_the_seed_and_the_round_decide(sampler):
     assert not any(np.array_equal(cohort(sampler=sampler), other) for other in others)
 
 
+@pytest.mark.parametrize(
+    ("sampler", "size", "allowed"),
+    [("uniform", 20, 200), ("uniform", 5, 200), ("uniform", 5, 90), ("poisson", 20, 200), ("poisson", 20, 90)],
+    ids=["one look at all", "draws", "draws among few, then a look at all", "poisson", "poisson among few"],
+)
+def test_everyone_is_drawn_as_often(sampler, size, allowed):
+    """Within five standard deviations of what independent draws would give, so that a bias of a half would be seen."""
+    eligible = np.random.default_rng(0).permutation(200) < allowed
+    counts, rounds = np.zeros(len(CLIENTS)), 1500
+    for round in range(rounds):
+        counts[cohort(sampler=sampler, round=round, cohort=size, eligible=eligible) - 100] += 1
+    expected = rounds * size / (allowed if sampler == "uniform" else 200)
+    assert (counts[~eligible] == 0).all()
+    assert counts[eligible].mean() == pytest.approx(expected, rel=0.04)
+    assert np.abs(counts[eligible] - expected).max() < 5 * np.sqrt(expected)
+
+
+def test_pairs_are_drawn_as_often():
+    """Without replacement: two of six, in every combination; the population is large enough to be drawn from."""
+    clients, few = np.arange(96), np.arange(6) * 17
+    pairs: dict[tuple[int, ...], int] = {}
+    for round in range(3000):
+        found = sample_cohort(clients, lambda asked: np.isin(asked, few), FederationConfig(cohort=2), 0, 0, round)
+        pairs[tuple(found.tolist())] = pairs.get(tuple(found.tolist()), 0) + 1
+    assert len(pairs) == 15
+    assert max(abs(count - 200) for count in pairs.values()) < 5 * np.sqrt(200)
+
+
 @pytest.mark.parametrize("sampler", ["uniform", "poisson"])
-def test_everyone_is_drawn_as_often(sampler):
-    counts = np.zeros(len(CLIENTS))
-    for round in range(1500):
-        counts[cohort(sampler=sampler, round=round) - 100] += 1
-    assert counts.mean() == pytest.approx(150, rel=0.03)
-    assert counts.min() > 150 - 5 * 11.7
-    assert counts.max() < 150 + 5 * 11.7
+def test_a_round_looks_at_as_many_clients_however_many_there_are(sampler):
+    looks = []
+    for population in (10_000, 1_000_000):
+        seen = []
+
+        def eligible(clients: np.ndarray, seen: list[int] = seen) -> np.ndarray:
+            seen.append(len(clients))
+            return clients % 4 != 0
+
+        config = FederationConfig(cohort=100, sampler=sampler)
+        found = [sample_cohort(np.arange(population), eligible, config, 0, 0, round) for round in range(30)]
+        assert all((cohort % 4 != 0).all() for cohort in found)
+        looks.append(sum(seen) / 30)
+    assert max(looks) < 1.1 * min(looks) < 200
 
 
 def test_poisson_cohorts_have_a_binomial_size_and_uniform_ones_a_fixed():
