@@ -1,0 +1,85 @@
+"""Pooled minibatch training of the same examples: what the arithmetic costs when nobody keeps anything apart.
+
+Plain gradient steps on shuffled minibatches of everybody's examples, negatives drawn once a minibatch, as many passes as a client takes local steps;
+examples are built once a round. It is no federation and its updates are others: a floor. `python -m benchmarks.contenders.pooled FOLDER [THREADS]`.
+"""
+
+import sys
+
+import numpy as np
+import torch
+
+from benchmarks.opened import Workload, from_arguments
+from benchmarks.protocol import serve
+from everbloom.learning.candidates import build_candidates
+from everbloom.learning.examples import Examples, build_examples
+from everbloom.seeding import numpy_generator
+
+BATCHES = (8, 16, 32, 64, 128)
+"""Sizes of minibatches that are tried; the fastest one is measured."""
+
+
+class Pooled:
+    """Minibatch SGD on the examples of a round's clients."""
+
+    def __init__(self, workload: Workload, batch: int) -> None:
+        self.workload = workload
+        self.batch = batch
+        self.model = workload.study.new_model().train()
+        self.optimizer = torch.optim.SGD(self.model.parameters(), lr=1e-3)
+
+    def one_round(self, number: int) -> tuple[int, float]:
+        """(clients whose examples were learnt, 0)."""
+        study = self.workload.study
+        learning = study.experiment.learning
+        clients = self.workload.cohort(number)
+        events = study.dataset.events
+        rows = np.concatenate([np.arange(events.offsets[c], events.offsets[c + 1]) for c in clients])
+        examples, _ = build_examples(
+            events.histories(clients),
+            study.timeline.weight[rows],
+            self.workload.window,
+            learning,
+            self.model.history,
+            disjoint=study.plan is not None,
+            draws=self.workload.draws(clients, number),
+        )
+        rate = study.plan.sample_rate if study.plan is not None else 1.0
+        rng = numpy_generator(study.experiment.seed, "pooled", round=number)
+        for _ in range(learning.local_steps):
+            order = rng.permutation(len(examples))[: round(rate * len(examples))]
+            for part in torch.from_numpy(order).split(self.batch):
+                self._step(examples.take(part), rng)
+        return len(clients), 0.0
+
+    def _step(self, batch: Examples, rng: np.random.Generator) -> None:
+        items = self.model.item.items
+        learning = self.workload.study.experiment.learning
+        negatives = torch.from_numpy(rng.integers(items, size=(1, learning.negatives)))
+        scores = self.model(batch.items, batch.behaviour, negatives, batch.place, None)
+        loss = learning.objective.per_example(scores, build_candidates(batch, negatives, items)).mean()
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+
+
+def fastest(workload: Workload) -> Pooled:
+    """The best size of a minibatch here, by the second of two rounds each."""
+    from time import perf_counter
+
+    took = {}
+    for batch in BATCHES:
+        trial = Pooled(workload, batch)
+        trial.one_round(1)
+        started = perf_counter()
+        trial.one_round(2)
+        took[batch] = perf_counter() - started
+    return Pooled(workload, min(took, key=took.__getitem__))
+
+
+if __name__ == "__main__":
+    opened = from_arguments()
+    threads = int(sys.argv[2]) if len(sys.argv) > 2 else 1
+    torch.set_num_threads(threads)
+    chosen = fastest(opened)
+    serve(chosen.one_round, threads=threads, batch=chosen.batch, **opened.facts())
