@@ -9,10 +9,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny, model_validator
 
 from everbloom.methods import (
+    AVAILABILITIES,
     FEATURE_ENCODERS,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    Availability,
     FeatureEncoder,
     Objective,
     ServerOptimizer,
@@ -209,16 +211,59 @@ class FederationConfig(Table):
     """Clients per round: a number, or a fraction of the population."""
     sampler: Literal["uniform", "poisson"] = "uniform"
     """A fixed-size cohort without replacement, or each client independently with probability cohort / population."""
+    over_selection: Annotated[float, Field(ge=0)] = 0.0
+    """So many more devices than `cohort` are asked, as a fraction of it; the round closes when `cohort` of them have answered. Favours the fast."""
     optimizer: Annotated[SerializeAsAny[ServerOptimizer], BeforeValidator(SERVER_OPTIMIZERS.parse)] = Field(
         default_factory=lambda: SERVER_OPTIMIZERS.parse({"name": "fedadam"})
     )
     min_replies: PositiveInt = 1
     """A round with fewer replies changes nothing."""
     reply_timeout: PositiveFloat = 600.0
-    """Seconds a round waits for its clients."""
+    """The deadline of a round, in seconds: who has not answered by then has failed. Simulated seconds where there is a [population]."""
     checkpoint_every: PositiveInt = 1
     """Rounds between checkpoints."""
     early_stop: EarlyStopConfig | None = None
+
+
+class SpeedConfig(Table):
+    """How fast devices train: log-normal over devices, one draw a device for the whole run."""
+
+    seconds_per_example: Annotated[float, Field(ge=0)]
+    """The median device's time for one of its events in one local step."""
+    sigma: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of the logarithm: 0.7 makes one device in forty 4 times as slow as the median, and one 4 times as fast."""
+
+
+class BandwidthConfig(Table):
+    """How fast devices send and receive parameters: log-normal over devices, one draw a device for both ways and the whole run."""
+
+    download: PositiveFloat
+    """The median device's bytes per second."""
+    upload: PositiveFloat
+    """The median device's bytes per second."""
+    sigma: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of the logarithm."""
+
+
+class PopulationConfig(Table):
+    """How the devices of a simulation in process behave: when they can be asked, how long they take, how they fail. Without this table everybody is
+    always there, answers at once and never fails. On Flower, devices come and go by themselves and this table is not read."""
+
+    availability: Annotated[SerializeAsAny[Availability], BeforeValidator(AVAILABILITIES.parse)] = Field(
+        default_factory=lambda: AVAILABILITIES.parse({"name": "constant"})
+    )
+    speed: SpeedConfig | None = None
+    """None: training takes no time, unless a trace tells each device's speed."""
+    bandwidth: BandwidthConfig | None = None
+    """None: messages take no time."""
+    overhead_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """What a device needs beside training and transfer, each time it is asked."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Probability that a device that was asked never answers."""
+    start_seconds: Annotated[int, Field(ge=0)] = 0
+    """When the first round begins: seconds after midnight, or into a trace."""
+    pause_seconds: Annotated[float, Field(ge=0)] = 0.0
+    """Between the close of a round and the next one."""
 
 
 class EvaluationConfig(Table):
@@ -255,6 +300,15 @@ class CentralConfig(Table):
 class RuntimeConfig(Table):
     """Where clients run; never changes a result beyond floating-point tolerance."""
 
-    name: Literal["in-process", "flower"] = "in-process"
+    name: Literal["in-process", "ray", "flower"] = "in-process"
+    clients: Literal["together", "unfolded", "one-by-one"] = "together"
+    """in-process and ray: train a cohort in batched operations and answer with sums (`together`) or with one update a client (`unfolded`);
+    `one-by-one`: each device through the ClientApp and Opacus, as in a deployment."""
     workers: PositiveInt | Literal["cores"] = 1
-    """in-process: processes that clients are spread over; 1 trains them in this one."""
+    """in-process: processes that clients are spread over; 1 trains them in this one. ray: workers."""
+    memory_mb: PositiveInt | None = None
+    """All processes of a simulation together hold at most about so many MB; default: no limit."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where cohorts are trained; `auto`: on a GPU if there is one."""
+    address: str | None = None
+    """ray: an existing cluster, e.g. "auto" or "10.0.0.1:6379"; default: one is started on this machine."""

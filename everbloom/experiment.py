@@ -17,6 +17,7 @@ from everbloom.config import (
     FederationConfig,
     LearningConfig,
     ModelConfig,
+    PopulationConfig,
     PrivacyConfig,
     ProtocolConfig,
     RuntimeConfig,
@@ -36,6 +37,7 @@ class Experiment(Table):
     learning: LearningConfig = LearningConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     federation: FederationConfig = FederationConfig()
+    population: PopulationConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()

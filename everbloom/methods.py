@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from everbloom.availability.presence import Presence
     from everbloom.learning.candidates import Candidates
 
 Progress = Callable[[int, int], None]
@@ -83,6 +84,14 @@ class ServerOptimizer(Method):
         """(new parameters, new state); the arguments are not changed. [params] float32 each."""
 
 
+class Availability(Method):
+    """Who of a simulated population can be asked when."""
+
+    @abstractmethod
+    def open(self, clients: int, seed: int) -> "Presence":
+        """What this says of a population of so many clients. Raises `DataError` if it rests on a file that does not fit them."""
+
+
 SOURCES: Registry[Source] = Registry(
     "data source",
     Source,  # type: ignore[type-abstract]
@@ -125,5 +134,15 @@ SERVER_OPTIMIZERS: Registry[ServerOptimizer] = Registry(
         "fedavgm": "everbloom.aggregation.fedavgm:FedAvgM",
         "fedadam": "everbloom.aggregation.fedadam:FedAdam",
         "fedyogi": "everbloom.aggregation.fedyogi:FedYogi",
+    },
+)
+
+AVAILABILITIES: Registry[Availability] = Registry(
+    "availability",
+    Availability,  # type: ignore[type-abstract]
+    {
+        "constant": "everbloom.availability.constant:ConstantAvailability",
+        "daily": "everbloom.availability.daily:DailyAvailability",
+        "trace": "everbloom.availability.trace:TraceAvailability",
     },
 )

@@ -8,18 +8,19 @@ from everbloom.data.home import dataset_name, raw_folder
 from everbloom.errors import ConfigError, DataError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
-from everbloom.methods import FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
 from everbloom.registry import Method, Registry
 
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},
     "amazon-reviews": {"category": "Games"},
     "sequences": {"dataset": "amazon-games"},
+    "trace": {"path": "trace.csv"},
 }
 """What has no default."""
 EVERY = [
     pytest.param(registry, name, id=f"{registry.family}: {name}".replace(" ", "-"))
-    for registry in (SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS)
+    for registry in (SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, AVAILABILITIES)
     for name in registry.names()
 ]
 
@@ -42,7 +43,9 @@ def test_it_is_a_strict_frozen_table_that_survives_a_file(registry, name):
     assert method.__class__.__doc__
 
 
-@pytest.mark.parametrize("registry", [SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS], ids=lambda r: r.family)
+@pytest.mark.parametrize(
+    "registry", [SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, AVAILABILITIES], ids=lambda r: r.family
+)
 def test_an_unknown_name_lists_the_known_ones(registry):
     with pytest.raises(ConfigError, match=f"unknown {registry.family} 'nope'; expected one of: {registry.names()[0]}"):
         registry.method_class("nope")
@@ -64,7 +67,7 @@ def test_an_objective_is_a_loss_of_each_example_alone(name):
     items = torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]])
     real = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.bool)
     examples = Examples(items, torch.zeros_like(items), real, real.float(), torch.arange(3).expand(3, 3))
-    negatives = torch.tensor([7, 2, 8, 9])
+    negatives = torch.tensor([[7, 2, 8, 9]])
     scores = torch.randn((3, 3, 7), generator=torch.Generator().manual_seed(0))
     whole = objective.per_example(scores, build_candidates(examples, negatives, 12))
     assert whole.shape == (3,)
@@ -92,6 +95,24 @@ def test_a_server_optimizer_reaches_what_clients_agree_on(name):
         parameters, state = optimizer.apply(state, parameters, (goal - parameters) * np.float32(0.3))
     np.testing.assert_allclose(parameters, goal, atol=0.05)
     assert all(isinstance(value, np.ndarray) for value in state.values())
+
+
+@pytest.mark.parametrize("name", AVAILABILITIES.names())
+def test_an_availability_answers_for_each_client_alone_and_lets_nobody_wait_in_vain(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trace.csv").write_text("profile,start,end\n0,0,40000\n1,30000,86400\n")
+    presence = made(AVAILABILITIES, name).open(50, 1)
+    everybody = np.arange(50)
+    for at in (0.0, 1234.5, 50_000.0, 1e6):
+        there = presence.there(everybody, at)
+        assert there.dtype == np.bool_
+        alone = [presence.there(everybody[client : client + 1], at)[0] for client in everybody]
+        assert there.tolist() == alone
+        assert (presence.until(everybody, at)[there] > at).all()
+        then = presence.next_time(everybody[7:8], at)
+        assert then >= at
+        assert presence.there(everybody[7:8], then).all()
+    assert presence.cycle > 0
 
 
 @pytest.mark.parametrize("name", FEATURE_ENCODERS.names())
