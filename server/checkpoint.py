@@ -40,6 +40,7 @@ def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> N
         "stopped": state.stopped,
         "best": None if state.best is None else {"value": state.best.value, "round": state.best.round},
         "test": state.test,
+        "clock": state.clock,
         "totals": asdict(state.totals),
         "lengths": run.lengths(),
     }
@@ -94,6 +95,7 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:
         stale=header["stale"],
         stopped=header["stopped"],
         test=header["test"],
+        clock=header.get("clock"),  # not in checkpoints written before there was one
         totals=Totals(**header["totals"]),
     )
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
+from numpy.typing import NDArray
 
 from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
@@ -21,14 +22,18 @@ from everbloom.privacy.ledger import Ledger
 from everbloom.study import Study
 from server.checkpoint import save_checkpoint
 from server.observer import Observer
+from server.replies import replies_of
+from server.roster import KnowsTime
 from server.run_directory import RunDirectory
-from server.sampling import sample_cohort
+from server.sampling import sample_cohort, wanted_answers
 from server.state import Best, FederationState
 from server.strategy import FlatStrategy
 
 MODEL = "federated"
 
 _BARREN_ROUNDS = 3
+_BARREN_ASKED = 100
+"""On a simulated clock failing is part of the experiment: a few devices may all fail three times by chance."""
 
 
 def evaluator_of(study: Study) -> Evaluator:
@@ -72,6 +77,7 @@ class Federation:
         self.study = study
         self.run_directory = run
         self.grid = grid
+        self.time = grid if isinstance(grid, KnowsTime) else None
         self.roster = roster
         self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
         self.observer = observer
@@ -80,7 +86,8 @@ class Federation:
         self.evaluator = evaluator_of(study)
         self.model = study.new_model()
         self.ledger = Ledger(study.plan, state.participations)
-        self._barren = 0
+        self.wanted = wanted_answers(self.config, len(self.clients))
+        self._barren = self._barren_asked = 0
         self.strategy = FlatStrategy(
             study.layout, study.terms, self.config.optimizer, self.config.min_replies, state.optimizer
         )
@@ -108,21 +115,19 @@ class Federation:
     def _round(self) -> bool:
         """One round and its record; false if nobody is left to ask."""
         started = time.monotonic()
-        state, seed = self.state, self.study.experiment.seed
-        able = self.ledger.eligible_among
-        cohort = sample_cohort(self.clients, able, self.config, seed, state.period, state.round + 1)
-        if not len(cohort) and not able(self.clients).any():
+        state = self.state
+        cohort = self._cohort()
+        if cohort is None:
             state.stopped = True
             return False
         state.round += 1
         for client in cohort.tolist():
             self.ledger.reserve(client)
-        self.strategy.ask(
-            {c: self.roster[c] for c in cohort.tolist()}, state.period, self.study.timeline.window(state.period)
-        )
+        nodes = {client: self.roster[client] for client in cohort.tolist()}
+        self.strategy.ask(nodes, state.period, self.study.timeline.window(state.period), self.wanted)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
-        messages = self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid)
-        replies = self.grid.send_and_receive(messages, timeout=self.config.reply_timeout)
+        messages = list(self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid))
+        replies = replies_of(self.grid, messages, self.wanted, self.config.reply_timeout)
         new, metrics = self.strategy.aggregate_train(state.round, replies)
         counts = dict(metrics or {})
         if new is not None:
@@ -137,27 +142,58 @@ class Federation:
             save_checkpoint(self.run_directory, state, self.study.layout.schema)
         return True
 
+    def _cohort(self) -> NDArray[np.int64] | None:
+        """Who is asked in the next round; None if nobody may be asked ever again. Where time is simulated it moves on to when somebody is there."""
+        state, clock, able = self.state, self.time, self.ledger.eligible_among
+
+        def eligible(clients: NDArray[np.int64]) -> NDArray[np.bool_]:
+            return able(clients) if clock is None else able(clients) & clock.available(clients)
+
+        def draw() -> NDArray[np.int64]:
+            seed = self.study.experiment.seed
+            return sample_cohort(self.clients, eligible, self.config, seed, state.period, state.round + 1)
+
+        if clock is not None:
+            population = self.study.experiment.population
+            pause = population.pause_seconds if population is not None and state.totals.rounds else 0.0
+            clock.now = (state.clock or 0.0) + pause
+        cohort = draw()
+        if not len(cohort):
+            left = self.clients[able(self.clients)]
+            if not len(left):
+                return None
+            if clock is not None:
+                clock.wait_for(left)
+                cohort = draw()
+        state.clock = None if clock is None else clock.now
+        return cohort
+
     def _give_up_if_barren(self, asked: int, counts: Mapping[str, object]) -> None:
         """A failed client never costs a round, nor a failed round the run; if everybody fails again and again, raises `InputError`."""
         if counts.get("clients"):
-            self._barren = 0
+            self._barren = self._barren_asked = 0
         elif asked:
             self._barren += 1
-        if self._barren == _BARREN_ROUNDS:
+            self._barren_asked += asked
+        enough = 1 if self.time is None else _BARREN_ASKED
+        if self._barren >= _BARREN_ROUNDS and self._barren_asked >= enough:
             raise InputError(
-                f"round {self.state.round}: all {asked} clients failed, {_BARREN_ROUNDS} rounds in a row; "
+                f"round {self.state.round}: all {asked} clients failed, {self._barren} rounds in a row; "
                 f"the first: {self.strategy.reasons[0]}"
             )
 
     def _account(self, metrics: Mapping[str, object], asked: int, seconds: float) -> None:
-        clients, failed, bytes_up = (int(metrics.get(key, 0)) for key in ("clients", "failed", "bytes-up"))  # type: ignore[call-overload]
+        keys = ("clients", "failed", "unneeded", "bytes-up")
+        clients, failed, unneeded, bytes_up = (int(metrics.get(key, 0)) for key in keys)  # type: ignore[call-overload]
         bytes_down = asked * self.state.parameters.nbytes
-        record = {
+        record: dict[str, int | float | None] = {
             "period": self.state.period,
             "round": self.state.round,
             "clients": clients,
             "failed": failed,
+            **({"unneeded": unneeded} if self.config.over_selection else {}),
             "seconds": round(seconds, 4),
+            **self._simulated(),
             "bytes_up": bytes_up,
             "bytes_down": bytes_down,
             "epsilon": None if self.study.plan is None else round(self.ledger.epsilon(), 6),
@@ -166,11 +202,19 @@ class Federation:
         totals.rounds += 1
         totals.clients += clients
         totals.failed += failed
+        totals.unneeded += unneeded
         totals.seconds += seconds
         totals.bytes_up += bytes_up
         totals.bytes_down += bytes_down
         self.run_directory.append("rounds", record)
         self.observer.round_done(record, self.strategy.reasons)
+
+    def _simulated(self) -> dict[str, float]:
+        """The round's length and its close on the simulated clock, if there is one."""
+        if self.time is None or self.state.clock is None:
+            return {}
+        began, self.state.clock = self.state.clock, self.time.now
+        return {"simulated_seconds": round(self.state.clock - began, 3), "clock": round(self.state.clock, 3)}
 
     def _validate(self) -> None:
         """Measures on validation; keeps the best parameters and counts what did not improve them."""

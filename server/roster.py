@@ -4,8 +4,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
+import numpy as np
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
+from numpy.typing import NDArray
 
 from everbloom.errors import InputError
 from everbloom.wire import HELLO
@@ -17,6 +19,22 @@ class KnowsClients(Protocol):
 
     def client_nodes(self) -> Mapping[int, int]:
         """client number -> node id."""
+        ...
+
+
+@runtime_checkable
+class KnowsTime(Protocol):
+    """A grid whose devices come and go on a simulated clock, and that closes a round once enough of them have answered."""
+
+    now: float
+    """Simulated seconds since the run began; set by whoever asks. When a round's replies are read it has moved on to the round's close."""
+
+    def available(self, clients: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """[clients] who can be asked now."""
+        ...
+
+    def wait_for(self, clients: NDArray[np.int64]) -> None:
+        """Moves `now` on to when at least one of them can be asked. Raises `InputError` if that never comes."""
         ...
 
 

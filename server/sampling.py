@@ -1,5 +1,6 @@
 """Who is asked in a round: seeded, over those who may be asked, and at a cost that depends on the cohort and not on the population."""
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -22,6 +23,18 @@ def cohort_size(federation: FederationConfig, population: int) -> int:
     return max(1, round(federation.cohort * population))
 
 
+def asked_size(federation: FederationConfig, population: int) -> int:
+    """The (expected) number of clients that are asked, so that `cohort_size` of them answer."""
+    wanted = cohort_size(federation, population)
+    more = math.ceil(round(wanted * federation.over_selection, 6))  # 0.1 of 30 is 3, in floating point too
+    return min(wanted + more, population)
+
+
+def wanted_answers(federation: FederationConfig, population: int) -> int:
+    """With so many answers a round is closed; without over-selection all who are asked are waited for, however many a sampler draws."""
+    return cohort_size(federation, population) if federation.over_selection else population
+
+
 def sample_cohort(
     clients: NDArray[np.int64],
     eligible: Eligible,
@@ -33,10 +46,10 @@ def sample_cohort(
     """Client numbers of the cohort, ascending. `clients` [n] is the population, ascending.
 
     `uniform`: a fixed size without replacement among the eligible (all of them if they are fewer). `poisson`: each
-    eligible client independently, with probability cohort / population.
+    eligible client independently, with probability asked / population.
     """
     rng = numpy_generator(seed, "cohort", period=period, round=round)
-    size = cohort_size(federation, len(clients))
+    size = asked_size(federation, len(clients))
     if federation.sampler == "poisson":
         # Independent draws of everybody: their number is binomial and, given it, every set is as likely.
         count = rng.binomial(len(clients), size / len(clients))

@@ -22,6 +22,8 @@ class Totals:
     rounds: int = 0
     clients: int = 0
     failed: int = 0
+    unneeded: int = 0
+    """Asked beyond the cohort, and not waited for."""
     seconds: float = 0.0
     bytes_up: int = 0
     bytes_down: int = 0
@@ -43,4 +45,6 @@ class FederationState:
     """The current period stopped early."""
     test: list[dict[str, float | int | str]] = field(default_factory=list)
     """Test records over all users so far."""
+    clock: float | None = None
+    """Simulated seconds since the run began, at the close of the last round; None where time is not simulated."""
     totals: Totals = field(default_factory=Totals)

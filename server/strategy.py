@@ -30,15 +30,17 @@ class FlatStrategy(Strategy):
     min_replies: int
     state: dict[str, NDArray[np.float32]]
     cohort: Mapping[int, int] = field(default_factory=dict)
+    wanted: int = 0
     period: int = 0
     window: TrainingWindow = field(default_factory=lambda: TrainingWindow(0, 0))
     reasons: list[str] = field(default_factory=list)
     """Why clients of the last round failed."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
-    def ask(self, cohort: Mapping[int, int], period: int, window: TrainingWindow) -> None:
-        """client number -> node id of the next round's cohort, and what it trains on."""
+    def ask(self, cohort: Mapping[int, int], period: int, window: TrainingWindow, wanted: int | None = None) -> None:
+        """client number -> node id of those who are asked in the next round, what they train on, and how many answers do (default: all)."""
         self.cohort, self.period, self.window = cohort, period, window
+        self.wanted = len(cohort) if wanted is None else min(wanted, len(cohort))
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -53,6 +55,7 @@ class FlatStrategy(Strategy):
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Adds replies as they arrive. None for the arrays if fewer than `min_replies` clients answered: the round changes nothing.
 
+        Who is silent has failed, unless the wanted number answered: then nobody waited for the others, and they are `unneeded`.
         Raises `InputError` if training diverged.
         """
         total = np.zeros(self.layout.size(), dtype=np.float64)
@@ -67,9 +70,15 @@ class FlatStrategy(Strategy):
             total += update.delta
             clients += update.clients
             bytes_up += update.delta.nbytes
-        if clients < len(self.cohort) and not self.reasons:
+        missing = len(self.cohort) - clients
+        failed = (
+            min(len(self.reasons), missing) if self.wanted < len(self.cohort) and clients >= self.wanted else missing
+        )
+        if failed and not self.reasons:
             self.reasons.append("no answer in time")
-        metrics = MetricRecord({"clients": clients, "failed": len(self.cohort) - clients, "bytes-up": bytes_up})
+        metrics = MetricRecord(
+            {"clients": clients, "failed": failed, "unneeded": missing - failed, "bytes-up": bytes_up}
+        )
         if clients < self.min_replies:
             return None, metrics
         mean = (total / clients).astype(np.float32)

@@ -31,7 +31,8 @@ def state(some_arrays) -> FederationState:
         stale=2,
         stopped=True,
         test=[{"period": 1, "ndcg@10": 0.5, "slice": "all"}],
-        totals=Totals(rounds=9, clients=40, failed=1, seconds=2.5, bytes_up=10, bytes_down=20),
+        clock=86400.000000000015,
+        totals=Totals(rounds=9, clients=40, failed=1, unneeded=7, seconds=2.5, bytes_up=10, bytes_down=20),
     )
 
 
@@ -55,6 +56,17 @@ def test_there_and_back(directory, state, best):
     assert same(loaded(directory), state)
     assert loaded(directory).participations.dtype == np.int32
     assert loaded(directory).parameters.dtype == np.float32
+
+
+def test_one_from_before_there_was_a_clock(directory, state):
+    save_checkpoint(directory, state, "abc")
+    path = directory.checkpoints / "state.json"
+    header = json.loads(path.read_text())
+    del header["clock"], header["totals"]["unneeded"]
+    path.write_text(json.dumps(header))
+    found = loaded(directory)
+    assert found.clock is None
+    assert found.totals.unneeded == 0
 
 
 def test_nothing_in_it_is_executable(directory, state):

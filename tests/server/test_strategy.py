@@ -76,7 +76,7 @@ def test_the_mean_of_what_came_back(round_of):
         4, [good(m, value) for m, value in zip(messages, (1, 2, 6), strict=True)]
     )
     assert np.array_equal(arrays["flat"].numpy(), START + 3)
-    assert dict(metrics) == {"clients": 3, "failed": 0, "bytes-up": 36}
+    assert dict(metrics) == {"clients": 3, "failed": 0, "unneeded": 0, "bytes-up": 36}
     assert strategy.reasons == []
 
 
