@@ -14,7 +14,9 @@ from server.federation import check_measurements
 from server.run_directory import RunDirectory, refuse_existing
 from server.sampling import cohort_size
 from simulation.central import train_centrally
-from simulation.console import RunConsole, progress_bar
+from simulation.console import RunConsole, elapsed, progress_bar
+from simulation.population.forecast import Forecast, forecast
+from simulation.population.population import open_population
 from simulation.run import free_directory, run_in_process
 
 
@@ -33,6 +35,7 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
     refuse_existing(path_out)
     study = study_with_progress(experiment, console)
     check_measurements(study)
+    open_population(study)
     run = RunDirectory.create(path_out, experiment)
     return _federate(study, run, console, resume=False)
 
@@ -62,10 +65,12 @@ def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> 
     experiment = load_experiment(path, overrides)
     study = study_with_progress(experiment, console)
     check_measurements(study)
+    population = open_population(study)
+    expected = None if population is None else forecast(study, population)
     console.print(experiment.to_toml(), markup=False, highlight=False, soft_wrap=True)
-    console.print(_costs(study))
+    console.print(_costs(study, expected))
     console.print(study.plan.describe() if study.plan else NO_PRIVACY, highlight=False)
-    for warning in _doubts(study):
+    for warning in (*_doubts(study), *_population_doubts(expected)):
         console.print(f"note: {warning}", style="yellow", highlight=False, soft_wrap=True)
 
 
@@ -97,8 +102,11 @@ def print_summary(console: Console, summary: Mapping[str, Any]) -> None:
         if privacy["epsilon"] is None
         else f"epsilon {privacy['epsilon']:.3g} at delta {privacy['delta']:g} spent"
     )
+    unneeded = f", {summary['unneeded']} not needed" if "unneeded" in summary else ""
+    simulated = f" ({elapsed(summary['simulated_seconds'])} simulated)" if "simulated_seconds" in summary else ""
     console.print(
-        f"{summary['rounds']} rounds, {summary['clients']} client updates, {summary['failed']} failed, {summary['seconds']:.0f} s; "
+        f"{summary['rounds']} rounds, {summary['clients']} client updates, {summary['failed']} failed{unneeded}, "
+        f"{summary['seconds']:.0f} s{simulated}; "
         f"{summary['bytes_up'] / 1e6:.0f} MB up, {summary['bytes_down'] / 1e6:.0f} MB down; {spent}",
         highlight=False,
         soft_wrap=True,
@@ -117,8 +125,8 @@ def comparison(models: Mapping[str, Mapping[str, Mapping[str, float]]]) -> Table
     return table
 
 
-def _costs(study: Study) -> Table:
-    """Parameters, bytes and, with privacy, noise against signal."""
+def _costs(study: Study, expected: Forecast | None) -> Table:
+    """Parameters, bytes; with privacy, noise against signal; with a population, who is there and who answers."""
     table = Table(show_header=False)
     parameters = study.layout.size()
     cohort = cohort_size(study.experiment.federation, study.clients)
@@ -135,9 +143,47 @@ def _costs(study: Study) -> Table:
             ("noise multiplier", f"{study.plan.noise_multiplier:.4g}"),
             ("noise on the mean update, in clip norms", f"{study.plan.noise_to_clip(parameters, cohort):.3g}"),
         ]
+    if expected is not None:
+        rows += _expectations(expected)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _expectations(expected: Forecast) -> list[tuple[str, str]]:
+    """What the population implies for a round."""
+    there = f"{expected.mean:.1%} on average"
+    if expected.lowest < expected.highest:
+        there += f"; {expected.lowest:.1%} (at {elapsed(expected.lowest_at)}) to {expected.highest:.1%} (at {elapsed(expected.highest_at)})"
+    return [
+        ("devices that can be asked, over the day", there),
+        (
+            "a round's devices, on average",
+            f"{expected.asked:.1f} asked: {expected.answers:.1f} answer, {expected.failed:.1f} fail, {expected.unneeded:.1f} not needed",
+        ),
+        ("a round's simulated time, on average", elapsed(expected.seconds)),
+    ]
+
+
+def _population_doubts(expected: Forecast | None) -> Sequence[str]:
+    """A population that hardly lets a federation work."""
+    if expected is None:
+        return []
+    doubts = []
+    if expected.failing > 0.5:
+        doubts.append(
+            f"{expected.failing:.0%} of the devices that are asked fail: a longer federation.reply_timeout would spare their work"
+        )
+    if expected.void > 0.05:
+        doubts.append(
+            f"{expected.void:.0%} of the rounds get fewer than federation.min_replies answers and change nothing"
+        )
+    if expected.answers < 0.9 * expected.wanted and expected.failing <= 0.5:
+        doubts.append(
+            f"a round gets {expected.answers:.1f} answers of the {expected.wanted} that federation.cohort asks for; "
+            "federation.over_selection would ask more, where more are there"
+        )
+    return doubts
 
 
 def _doubts(study: Study) -> Sequence[str]:

@@ -12,6 +12,9 @@ from rich.table import Table
 
 _SHOWN = 12
 """Rounds in the live table; all of them are in rounds.jsonl."""
+_ALWAYS = ("period", "round", "clients", "failed", "epsilon", "seconds")
+_OF_A_POPULATION = {"unneeded": "not needed", "simulated_seconds": "simulated", "clock": "clock"}
+"""key of a round's record -> its column, shown where rounds have it."""
 
 
 class RunConsole:
@@ -20,6 +23,7 @@ class RunConsole:
     def __init__(self, console: Console, rounds: int, title: str) -> None:
         self.console = console
         self.title = title
+        self._columns: tuple[str, ...] = _ALWAYS
         self._rows: deque[tuple[str, ...]] = deque(maxlen=_SHOWN)
         self._quality: dict[str, float] = {}
         self._pending: str = ""
@@ -46,24 +50,16 @@ class RunConsole:
 
     def round_done(self, record: Mapping[str, Any], reasons: Sequence[str]) -> None:
         """See `Observer`."""
-        epsilon = "-" if record["epsilon"] is None else f"{record['epsilon']:.3f}"
-        self._rows.append(
-            (
-                str(record["period"]),
-                str(record["round"]),
-                str(record["clients"]),
-                str(record["failed"]),
-                epsilon,
-                f"{record['seconds']:.2f}",
-                "",
-                "",
-            )
-        )
+        shown = _cells(record)
+        self._columns = tuple(shown)
+        self._rows.append((*shown.values(), "", ""))
         self._progress.advance(self._task)
         if self._live is None:
+            unneeded = f", {shown['not needed']} not needed" if "not needed" in shown else ""
+            simulated = f", {shown['simulated']} simulated, clock {shown['clock']}" if "clock" in shown else ""
             self.console.print(
-                f"period {record['period']} round {record['round']}: {record['clients']} clients, {record['failed']} failed, "
-                f"epsilon {epsilon}, {record['seconds']:.2f} s",
+                f"period {shown['period']} round {shown['round']}: {shown['clients']} clients, {shown['failed']} failed{unneeded}, "
+                f"epsilon {shown['epsilon']}, {shown['seconds']} s{simulated}",
                 highlight=False,
                 soft_wrap=True,
             )
@@ -87,7 +83,7 @@ class RunConsole:
                 and record["protocol"] == "full"
             ):
                 if record["model"] != "popularity" and str(record["round"]) == self._rows[-1][1]:
-                    self._rows[-1] = (*self._rows[-1][:6], _shown(hr), _shown(ndcg))
+                    self._rows[-1] = (*self._rows[-1][:-2], _shown(hr), _shown(ndcg))
                 self._live.update(self._view())
             if self._live is None or record["split"] == "test" or record["round"] == 0:
                 self.console.print(
@@ -103,11 +99,30 @@ class RunConsole:
 
     def _view(self) -> Group:
         table = Table(title=self.title, title_justify="left")
-        for name in ("period", "round", "clients", "failed", "epsilon", "seconds", "HR@10", "NDCG@10"):
+        for name in (*self._columns, "HR@10", "NDCG@10"):
             table.add_column(name, justify="right")
         for row in self._rows:
             table.add_row(*row)
         return Group(table, self._progress)
+
+
+def _cells(record: Mapping[str, Any]) -> dict[str, str]:
+    """column -> what a round's record says there."""
+    cells = {name: str(record[name]) for name in _ALWAYS}
+    cells["epsilon"] = "-" if record["epsilon"] is None else f"{record['epsilon']:.3f}"
+    cells["seconds"] = f"{record['seconds']:.2f}"
+    for key, name in _OF_A_POPULATION.items():
+        if key in record:
+            cells[name] = str(record[key]) if key == "unneeded" else elapsed(record[key])
+    return cells
+
+
+def elapsed(seconds: float) -> str:
+    """Simulated time for people: 0:01:30, 2 d 4:00:00."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    return (f"{days} d " if days else "") + f"{hours}:{minutes:02}:{rest:02}"
 
 
 def _shown(value: float | None) -> str:

@@ -53,6 +53,12 @@ def run_on_superlink(experiment: Experiment, out: Path, console: Console) -> dic
             "use --runtime in-process, or fewer users"
         )
     check_measurements(study)
+    if experiment.population is not None:
+        console.print(
+            "note: on Flower devices come and go by themselves; [population] is not read",
+            style="yellow",
+            highlight=False,
+        )
     console.print(study.plan.describe() if study.plan else NO_PRIVACY, style="dim", highlight=False)
     logs = Path(tempfile.mkdtemp(prefix="everbloom-flower-logs-"))
     with tempfile.TemporaryDirectory(prefix="everbloom-flower-", ignore_cleanup_errors=True) as folder:

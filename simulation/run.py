@@ -14,7 +14,8 @@ from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
 from server.summary import write_summary
-from simulation.grid import Answer, InProcessGrid
+from simulation.grid import Answer
+from simulation.population.grid import simulated_grid
 from simulation.workers import open_ledger, parallel_answers, serial_answers
 
 
@@ -23,7 +24,7 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
     state = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = state or initial_state(study)
     with _answers(study, run, state) as answer:
-        grid = InProcessGrid(study.clients, answer)
+        grid = simulated_grid(study, answer)
         state = Federation(study, run, grid, grid.client_nodes(), observer, state).run()
     return write_summary(run, study, state)
 

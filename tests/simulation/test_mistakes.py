@@ -94,6 +94,7 @@ def everbloom(tmp_path, monkeypatch, capsys) -> Command:
     monkeypatch.setenv("COLUMNS", "200")
     Path("small.toml").write_text(SMALL)
     Path("mine.toml").write_text(TABLE)
+    Path("gap.csv").write_text("client,start,end\n0,0,10\n2,0,10\n")
     rows = [f"u{user},i{item},{1000 * item + user}" for user in range(5) for item in range(6)]
     Path("events.csv").write_text("user,item,time\n" + "\n".join(rows) + "\n")
     Path("items.csv").write_text("item,title\n" + "".join(f"i{item},Thing {item}\n" for item in range(6)))
@@ -120,16 +121,26 @@ SETTINGS = {
                         "learning.max_examples: choosing a subset ties examples to each other"),
     "empty after cleaning": (["-s", "data.cleaning.min_user_events=999"], "clean"),
     "too few periods": (["-s", "protocol={name = 'timeline', cut = 'counts'}"], "protocol.periods: cut = \"counts\" needs"),
-    "unknown runtime": (["--runtime", "cloud"], "runtime.name: Input should be 'in-process' or 'flower'"),
+    "over-selection of nobody": (["-s", "federation.over_selection=0.5"], "federation.over_selection: without a [population] every device answers"),
+    "no such trace": (["-s", "population.availability={name = 'trace', path = 'no.csv'}"], "no.csv: no such trace; check population.availability"),
+    "a trace with a gap": (["-s", "population.availability={name = 'trace', path = 'gap.csv'}"],
+                           "gap.csv: line 3: client 2, but client 1 has no row; expected every number from 0 on"),
+    "unknown availability": (["-s", "population.availability={name = 'moon'}"], "unknown availability 'moon'; expected one of: constant, daily"),
+    "unknown runtime": (["--runtime", "cloud"], "runtime.name: Input should be 'in-process'"),
     "missing language model": (["-s", "model.items.features={name = 'lm', model = './nowhere'}"],
                                "model.items.features.model: cannot load './nowhere'"),
 }  # fmt: skip
+
+
+OF_DEVICES = ("over-selection of nobody", "no such trace", "a trace with a gap")
 
 
 @pytest.mark.parametrize("command", ["run", "check", "central"])
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_settings(everbloom, kind, command):
     arguments, told = SETTINGS[kind]
+    if command == "central" and kind in OF_DEVICES:
+        pytest.skip("pooled training asks no devices")
     if command != "run" and kind == "unknown runtime":
         arguments = ["-s", "runtime.name=cloud"]
     before = files()
@@ -256,6 +267,27 @@ def test_check_says_what_is_doubtful(everbloom):
     assert "note: federation.min_replies 99 is more than a cohort of 12" in told
     assert not Path("runs").exists()
     assert "No differential privacy" in everbloom.succeed("check", "small.toml")
+
+
+def test_check_says_what_a_population_implies(everbloom):
+    population = "population={availability = {name = 'daily', low = 0.1, high = 0.9}, overhead_seconds = 601}"
+    told = " ".join(everbloom.succeed("check", "small.toml", "-s", population).replace("│", " ").split())
+    assert "devices that can be asked, over the day" in told
+    assert "a round's devices, on average" in told
+    assert "a round's simulated time, on average 0:10:00" in told
+    assert "note: 100% of the devices that are asked fail: a longer federation.reply_timeout" in told
+    assert "note: 100% of the rounds get fewer than federation.min_replies answers" in told
+    few = "population={availability = {name = 'constant', rate = 0.5}}"
+    assert "answers of the 12 that federation.cohort asks for" in everbloom.succeed("check", "small.toml", "-s", few)
+
+
+def test_a_run_tells_the_simulated_time(everbloom):
+    told = everbloom.succeed(
+        "run", "small.toml", "-s", "population={overhead_seconds = 3700}", "-s", "federation.reply_timeout=4000"
+    )
+    assert "0.00 simulated" not in told
+    assert "1:01:40 simulated, clock 2:03:20" in told
+    assert "(2:03:20 simulated)" in told
 
 
 def test_central_prints_epochs_and_the_test(everbloom):

@@ -60,6 +60,22 @@ def test_a_terminal_gets_a_table_with_the_quality_beside_its_round():
     assert "NDCG@10" in told
 
 
+POPULATED = {**ROUND, "unneeded": 12, "simulated_seconds": 62.4, "clock": 2 * 86400 + 4 * 3600 + 5.0}
+
+
+def test_a_population_s_rounds_say_who_was_not_needed_and_what_time_it_is():
+    told = shown(False, lambda watcher: watcher.round_done(POPULATED, []))
+    assert told.splitlines() == [
+        "period 0 round 3: 49 clients, 1 failed, 12 not needed, epsilon 1.250, 0.50 s, 0:01:02 simulated, clock 2 d 4:00:05"
+    ]
+    told = shown(True, lambda w: w.round_done(POPULATED, []), lambda w: w.measured([MEASURED]))
+    row = next(line for line in reversed(told.splitlines()) if "0.1250" in line)
+    assert row.replace("│", " ").split() == [
+        "0", "3", "49", "1", "1.250", "0.50", "12", "0:01:02", "2", "d", "4:00:05", "0.2500", "0.1250",
+    ]  # fmt: skip
+    assert "not needed" in told
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_other_cut_offs_than_ten_are_no_error(terminal):
     measured = {key: value for key, value in MEASURED.items() if "@" not in key} | {"ndcg@5": 0.5}
