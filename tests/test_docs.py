@@ -83,6 +83,21 @@ def test_the_page_on_data_shows_a_table_that_an_experiment_takes():
     assert experiment.data.source.item_fields == ("title", "brand")
 
 
+def test_the_page_on_populations_shows_tables_that_an_experiment_takes(monkeypatch):
+    monkeypatch.chdir(REPO)
+    tables = tomllib.loads(block("population.md", "toml", "[population]"))
+    data = {"source": {"name": "synthetic"}}
+    assert parse_experiment({"name": "night", "data": data, **tables}).population.dropout == 0.1
+    shown = block("population.md", "", "profile,start,end")
+    assert (REPO / "docs" / "population-trace.csv").read_text(encoding="utf-8").startswith(shown)
+    inline = re.search(r"`(availability = \{ name = \"trace\".*?\})`", (REPO / "docs" / "population.md").read_text())
+    population = {**tables["population"], **tomllib.loads(inline[1])}
+    experiment = parse_experiment({"name": "night", "data": data, "population": population})
+    presence = experiment.population.availability.open(1000, seed=1)
+    assert 0 < presence.there(np.arange(1000), 3600.0).sum() < 1000
+    assert set(presence.seconds_per_example(np.arange(1000))) == {0.02, 0.05, 0.01, 0.2}
+
+
 def test_the_page_on_deploying_makes_devices_with_noise_of_their_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").mkdir()
