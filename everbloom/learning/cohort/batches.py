@@ -45,7 +45,7 @@ class Units:
     """Groups of examples that share a client's parameters and negatives: `client` [units], `row` [rows] of the cohort's examples, `offsets`
     [units + 1].
 
-    Where parameters are the same for everybody a client may be several units, so that each holds histories of about one length.
+    A client may be several units, so that each holds histories of about one length and not too many.
     """
 
     client: NDArray[np.int64]
@@ -67,18 +67,14 @@ class Units:
         return self.row[np.where(real, self.offsets[units][:, None] + place, 0)], real
 
 
-MOST_EXAMPLES = 64
-"""Of a unit, where a client may be several: enough to share what a unit computes once, few enough that pairs of its items are not too many."""
-
-
-def units_of(cohort: Cohort, rows: NDArray[np.int64], parted: bool) -> Units:
-    """Units of the examples `rows` (ascending): one a client, or `parted` by length (in quarters of the longest possible) and number."""
+def units_of(cohort: Cohort, rows: NDArray[np.int64], most: int | None) -> Units:
+    """Units of the examples `rows` (ascending): one a client, or of at most `most` examples of about one length (within a quarter of the longest)."""
     length = cohort.examples.real[torch.from_numpy(rows)].sum(dim=1).numpy()
     owner = np.searchsorted(cohort.first + cohort.counts, rows, side="right")
     step = max(1, -(-cohort.examples.items.shape[1] // 4))
-    quarter = (length + step - 1) // step if parted else np.zeros_like(length)
+    quarter = (length + step - 1) // step if most else np.zeros_like(length)
     order = np.lexsort((rows, quarter, owner))
-    begin = _runs(owner[order], quarter[order], MOST_EXAMPLES if parted else len(rows))
+    begin = _runs(owner[order], quarter[order], most or len(rows))
     offsets = np.append(begin, len(rows))
     longest = np.maximum.reduceat(length[order], begin) if len(rows) else begin
     return Units(owner[order][begin], rows[order], offsets, longest)

@@ -8,65 +8,85 @@ from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig, ModelConfig
 from everbloom.errors import InputError
+from everbloom.learning.cohort.batches import Cohort
 
 CACHE_BYTES = 8 * 2**20
-"""Of activations in one batch: measured, see benchmarks; a quarter or four times as much is slower."""
+"""Of activations in one batch. Measured: a quarter of it is a third slower, four times as much is no faster."""
+
+MOST_EXAMPLES = 64
+"""Of a client in one batch: enough to share what is computed once for them, few enough that pairs of their items are not too many."""
+
+MOST_CLIENTS = 64
+"""With parameters of their own at once."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """`batch`: bytes of activations of one batch; `client_bytes`: of one client's own parameters with their gradients; `memory`: bytes that all of
-    it may take, None for no limit."""
+    """Bytes: `batch` of one batch's activations, of which each position takes `position`, each candidate's score `score`; `client` of one client's own
+    parameters; `fixed` of what there is once. `memory` is the limit for all of it, None for none.
+
+    `scored` positions of an example (None: all), each against `columns` negatives and its own items.
+    """
 
     batch: int
-    position_bytes: int
-    scored_bytes: int
+    position: int
+    score: int
     scored: int | None
     columns: int
-    client_bytes: int
+    client: int
+    fixed: int
     memory: int | None
 
     def example_cost(self, length: NDArray[np.int64]) -> NDArray[np.int64]:
         """[units] bytes of activations of one example of this many positions."""
         scored = length if self.scored is None else self.scored
-        return length * self.position_bytes + scored * (length + self.columns) * self.scored_bytes
+        return length * self.position + scored * (length + self.columns) * self.score
 
-    def clients(self, which: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-        """A batch's clients, as many at a time as can have parameters of their own."""
-        most = max(1, self._most_clients())
-        for start in range(0, len(which), most):
-            yield which[start : start + most]
+    def most_examples(self, length: int) -> int:
+        """Examples of `length` positions that a client has in one batch."""
+        return int(np.clip(self.batch // int(self.example_cost(np.array([length]))[0]), 1, MOST_EXAMPLES))
 
-    def _most_clients(self) -> int:
-        if self.memory is None:
-            return 64
-        return min(64, (self.memory - self.batch) // self.client_bytes)
+    def groups(self, cohort: Cohort, idle: bool) -> Iterator[NDArray[np.int64]]:
+        """Clients, ascending, as many at a time as can have parameters of their own; those of a group have about as many examples.
 
-    def check(self, examples: int, length: int) -> None:
-        """Raises `InputError` if one client with so many examples does not fit."""
+        `idle`: also those without examples. Raises `InputError` if the memory does not suffice for one.
+        """
+        self.check(cohort.examples.items.shape[1], own_parameters=True)
+        most = MOST_CLIENTS
+        if self.memory is not None:
+            most = min(most, (self.memory - self.fixed - self.batch) // self.client)
+        order = np.argsort(cohort.counts, kind="stable")
+        order = order if idle else order[cohort.counts[order] > 0]
+        for start in range(0, len(order), most):
+            yield np.sort(order[start : start + most])
+
+    def check(self, length: int, own_parameters: bool) -> None:
+        """Raises `InputError` if one client with examples of `length` positions does not fit."""
         if self.memory is None:
             return
-        one = self.client_bytes + int(self.example_cost(np.array([length]))[0]) * examples
+        one = self.fixed + max(self.batch, int(self.example_cost(np.array([length]))[0]))
+        one += self.client if own_parameters else 0
         if one > self.memory:
             raise InputError(
-                f"runtime.memory_mb: training one client with {examples} examples takes about {one / 1e6:,.0f} MB, and {self.memory / 1e6:,.0f} MB are left "
-                "for it; raise the limit, or lower runtime.workers, learning.max_examples or the model's size"
+                f"runtime.memory_mb: training one client takes about {one / 1e6:,.0f} MB, and {self.memory / 1e6:,.0f} MB are left for it in each "
+                "worker; raise the limit, or lower runtime.workers or the model's size"
             )
 
 
-def make_budget(model: ModelConfig, learning: LearningConfig, parameters: int, memory: int | None) -> Budget:
-    """For one model and one kind of example. `memory`: bytes for everything that training holds, None for no limit."""
+def make_budget(model: ModelConfig, learning: LearningConfig, parameters: int, items: int, memory: int | None) -> Budget:
+    """For one model over `items` items and one kind of example. `memory`: bytes for everything that training holds, None for no limit."""
     user = model.user
     # Kept for the backward pass, in vectors of dim: norms, query, key, value, what was read, out, twice the hidden layer.
-    per_layer = 8 + 2 * user.feedforward
-    position = 4 * model.dim * (6 + user.layers * per_layer)
+    layer = 8 + 2 * user.feedforward
     lags = model.content.lags if model.content is not None else 0
     return Budget(
-        batch=CACHE_BYTES if memory is None else min(CACHE_BYTES, memory // 4),
-        position_bytes=position,
-        scored_bytes=4 * (5 + 2 * lags + (2 * model.dim if model.score == "mlp" else 0)),
+        batch=CACHE_BYTES if memory is None else min(CACHE_BYTES, memory // 8),
+        position=4 * model.dim * (6 + user.layers * layer),
+        score=4 * (5 + 2 * lags + (2 * model.dim if model.score == "mlp" else 0)),
         scored=1 if learning.examples == "next-item" else None,
         columns=learning.negatives,
-        client_bytes=4 * 4 * parameters,
+        client=4 * 4 * parameters,
+        # Parameters, their gradient, the sum, the noise; the touched rows' vectors with their gradients, at worst the whole catalogue's.
+        fixed=4 * (6 * parameters + 4 * items * (model.dim + 1)),
         memory=memory,
     )

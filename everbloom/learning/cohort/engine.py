@@ -46,7 +46,7 @@ class CohortTrainer:
         """Takes the model for itself. `memory`: bytes that training may hold, None for no limit."""
         self.learning = learning
         self.skeleton = Skeleton(model, layout, device)
-        self.budget = make_budget(config, learning, layout.size(), memory)
+        self.budget = make_budget(config, learning, layout.size(), model.item.items, memory)
         self.training = (
             PlainTraining(self.skeleton, learning, self.budget)
             if plan is None

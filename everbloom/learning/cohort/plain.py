@@ -1,12 +1,14 @@
 """Local training without privacy: gradient steps on the mean loss of each client's examples."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig
+from everbloom.data.ranges import flat_ranges
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
 from everbloom.learning.cohort.forward import Places, distinct, forward, similarities
@@ -29,13 +31,14 @@ class PlainTraining:
 
         Everybody's first step is from the same parameters, so the sum of the gradients is the gradient of a sum.
         """
+        self.budget.check(self.model.history, own_parameters=False)
         numbers = RowNumbers(self.model.item.items, touched_items(cohort), self.skeleton.device)
         weights = SharedWeights(self.skeleton, start, numbers.rows)
         table = ItemTable(self.model.item, numbers.rows)
         every = np.arange(len(cohort.examples))
         masks = draw_masks(self.model, cohort.dropout, cohort.counts, step=0)
         share = _share(cohort).to(self.skeleton.device)
-        units = units_of(cohort, every, parted=True)
+        units = units_of(cohort, every, self.budget.most_examples(self.model.history))
         for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
             batch = make_batch(cohort, units, which, masks, self.model.item.items).to(self.skeleton.device)
             places = Places(numbers.of(batch.examples.items), numbers.of(batch.negatives))
@@ -46,27 +49,41 @@ class PlainTraining:
     def apart(self, start: torch.Tensor, cohort: Cohort) -> Iterator[ClientDeltas]:
         """Clients' deltas after all their steps, some clients at a time; clients without examples are left out."""
         share = _share(cohort).to(self.skeleton.device)
-        units = units_of(cohort, np.arange(len(cohort.examples)), parted=False)
         masks = [
             draw_masks(self.model, cohort.dropout, cohort.counts, step) for step in range(self.learning.local_steps)
         ]
+        for some in self.budget.groups(cohort, idle=False):
+            rows, parts = self._parts(cohort, some)
+            weights = ClientWeights(self.skeleton, start, rows)
+            for step_masks in masks:
+                weights.install()
+                table = ItemTable(self.model.item, rows)
+                for part in parts:
+                    weights.select(part.clients)
+                    self._backward(table, part.with_masks(step_masks), part.places, share, part.similar)
+                    weights.collect()
+                table.backward()
+                weights.step(self.learning.learning_rate, self.learning.proximal_mu)
+            yield weights.deltas(some)
+
+    def _parts(self, cohort: Cohort, some: NDArray[np.int64]) -> tuple[torch.Tensor, list["_Part"]]:
+        """The items [clients, rows] that each of the clients `some` reads, and the batches of their examples: the same in every step."""
+        first, device = cohort.first[some], self.skeleton.device
+        _, examples = flat_ranges(first, first + cohort.counts[some])
+        rows, own, other = _own_tables(cohort, examples, some)
+        rows, offset = rows.to(device), torch.arange(len(some)) * rows.shape[1]
+        parts = []
+        units = units_of(cohort, examples, self.budget.most_examples(self.model.history))
         for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
-            for some in self.budget.clients(which):
-                batch = make_batch(cohort, units, some, None, self.model.item.items)
-                step_rows, batch = batch.rows, batch.to(self.skeleton.device)
-                rows, places = client_tables(batch)
-                weights = ClientWeights(self.skeleton, start, rows)
-                similar = None if self.model.content is None else similarities(self.model.content, batch)
-                for step_masks in masks:
-                    mine = (
-                        None if step_masks is None else step_masks[step_rows, :, : batch.length].to(batch.rows.device)
-                    )
-                    weights.install()
-                    table = ItemTable(self.model.item, rows)
-                    self._backward(table, batch.masked(mine), places, share, similar)
-                    table.backward()
-                    weights.step(self.learning.learning_rate, self.learning.proximal_mu)
-                yield weights.deltas(units.client[some])
+            batch = make_batch(cohort, units, which, None, self.model.item.items)
+            clients = torch.from_numpy(np.searchsorted(some, units.client[which]))
+            mine = torch.from_numpy(np.searchsorted(examples, batch.rows.numpy()))
+            shift = offset[clients].repeat_interleave(len(batch.rows) // len(which))
+            places = Places(own[mine, : batch.length] + shift.unsqueeze(1), other[clients] + offset[clients].unsqueeze(1))
+            moved = batch.to(device)
+            similar = None if self.model.content is None else similarities(self.model.content, moved)
+            parts.append(_Part(moved, batch.rows, Places(*(p.to(device) for p in places)), clients.to(device), similar))
+        return rows, parts
 
     def _backward(
         self, table: ItemTable, batch: Batch, places: Places, share: torch.Tensor, similar: torch.Tensor | None = None
@@ -91,8 +108,40 @@ def touched_items(cohort: Cohort) -> NDArray[np.int64]:
 
 
 def client_tables(batch: Batch) -> tuple[torch.Tensor, Places]:
-    """(rows [clients, rows]: the items that each client reads, places in these tables laid one after the other)."""
+    """(rows [clients, rows]: the items that each client reads in a batch, places in these tables laid one after the other)."""
     units, k = batch.negatives.shape
     rows, local = distinct(torch.cat([batch.examples.items.view(units, -1), batch.negatives], dim=1))
     flat = local + torch.arange(units, device=local.device).unsqueeze(1) * rows.shape[1]
     return rows, Places(flat[:, :-k].reshape(batch.examples.items.shape), flat[:, -k:])
+
+
+def _own_tables(
+    cohort: Cohort, examples: NDArray[np.int64], some: NDArray[np.int64]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """(rows [clients, rows], own [examples, positions], other [clients, k]): the items that each of the clients `some` reads in any of its
+    `examples`, and where each example's own items and each client's negatives stand among them."""
+    whole = units_of(cohort, examples, most=None)
+    rectangle, real = whole.rectangle(np.arange(len(some)))
+    items = cohort.examples.items[torch.from_numpy(rectangle)].flatten(1)
+    negatives = cohort.negatives[torch.from_numpy(some)]
+    rows, local = distinct(torch.cat([items, negatives], dim=1))
+    k = negatives.shape[1]
+    own = local[:, :-k].reshape(*rectangle.shape, -1)[torch.from_numpy(real)]
+    return rows, own, local[:, -k:]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """A batch that is gone through in every step. `rows` its examples in the cohort, `clients` [units] whose parameters it meets, in the group."""
+
+    batch: Batch
+    rows: torch.Tensor
+    places: Places
+    clients: torch.Tensor
+    similar: torch.Tensor | None
+
+    def with_masks(self, masks: torch.Tensor | None) -> Batch:
+        """The batch with its part of a step's masks [examples of the cohort, ...]."""
+        if masks is None:
+            return self.batch
+        return self.batch.masked(masks[self.rows, :, : self.batch.length].to(self.batch.rows.device))

@@ -32,12 +32,13 @@ class PrivateTraining:
 
     def together(self, start: torch.Tensor, cohort: Cohort) -> torch.Tensor:
         """Sum of the clients' deltas [params] after one step from `start` [params]."""
+        self.budget.check(self.model.history, own_parameters=False)
         draws = cohort.fresh_draws()
         every = np.concatenate([self._sample(cohort, client, draws[client]) for client in range(len(cohort))])
         numbers = RowNumbers(self.model.item.items, touched_items(cohort), self.skeleton.device)
         weights = SharedWeights(self.skeleton, start, numbers.rows)
         table = ItemTable(self.model.item, numbers.rows)
-        units = units_of(cohort, every, parted=True)
+        units = units_of(cohort, every, self.budget.most_examples(self.model.history))
         masks = draw_masks(self.model, cohort.dropout, cohort.counts, step=0)
         for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
             batch = make_batch(cohort, units, which, masks, self.model.item.items).to(self.skeleton.device)
@@ -55,11 +56,10 @@ class PrivateTraining:
     def apart(self, start: torch.Tensor, cohort: Cohort) -> Iterator[DenseDeltas]:
         """Clients' deltas after all their steps, some clients at a time; clients without examples send noise."""
         draws = cohort.fresh_draws()
-        order = np.argsort(cohort.counts, kind="stable")
         masks = [
             draw_masks(self.model, cohort.dropout, cohort.counts, step) for step in range(self.plan.steps_per_round)
         ]
-        for some in self.budget.clients(order):
+        for some in self.budget.groups(cohort, idle=True):
             weights = PrivateWeights(self.skeleton, start, len(some))
             for step_masks in masks:
                 self._step(weights, cohort, draws, some, step_masks)
@@ -75,7 +75,7 @@ class PrivateTraining:
     ) -> None:
         """One step of the clients `some`, each on its own sample and from its own parameters."""
         rows = np.sort(np.concatenate([self._sample(cohort, client, draws[client]) for client in some.tolist()]))
-        units = units_of(cohort, rows, parted=False)
+        units = units_of(cohort, rows, self.budget.most_examples(self.model.history))
         where = np.empty(len(cohort), dtype=np.int64)
         where[some] = np.arange(len(some))
         for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):

@@ -117,20 +117,41 @@ class ClientWeights:
             name: value.clone(memory_format=torch.contiguous_format).requires_grad_()
             for name, value in self._start.items()
         }
+        self._selected: dict[str, torch.Tensor] = {}
+        self._which = torch.arange(len(rows))
 
     def install(self) -> None:
-        """Puts them into the model."""
+        """Puts everybody's into the model, for the item encoder."""
         self.skeleton.layers.install(self._leaves)
+
+    def select(self, which: torch.Tensor) -> None:
+        """Puts the parameters of the clients at `which` [units] into all other layers."""
+        self._which = which
+        self._selected = {
+            slot.name: self._leaves[slot.name].detach().index_select(0, which).requires_grad_()
+            for slot in self.skeleton.dense
+            if not slot.name.startswith("item.")
+        }
+        self.skeleton.layers.install(self._selected)
+
+    def collect(self) -> None:
+        """Adds the gradients of what was selected to its clients'."""
+        for name, leaf in self._selected.items():
+            if leaf.grad is not None:
+                whole = self._leaves[name]
+                if whole.grad is None:
+                    whole.grad = torch.zeros_like(whole)
+                whole.grad.index_add_(0, self._which, leaf.grad)
 
     @torch.no_grad()
     def step(self, learning_rate: float, proximal_mu: float) -> None:
-        """Down the gradient, and towards the start (FedProx)."""
+        """Down the gradient, and towards the start (FedProx); the next step's gradient begins at nothing."""
         for name, leaf in self._leaves.items():
-            gradient = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
             if proximal_mu:
-                gradient = gradient.add_(leaf - self._start[name], alpha=proximal_mu)
-            leaf.sub_(gradient, alpha=learning_rate)
-            leaf.grad = None
+                leaf.add_(leaf - self._start[name], alpha=-learning_rate * proximal_mu)
+            if leaf.grad is not None:
+                leaf.sub_(leaf.grad, alpha=learning_rate)
+                leaf.grad.zero_()
 
     @torch.no_grad()
     def deltas(self, clients: NDArray[np.int64]) -> ClientDeltas:
@@ -171,7 +192,7 @@ class PrivateWeights:
         self._leaves: dict[str, torch.Tensor] = {}
 
     def install(self, which: torch.Tensor, rows: torch.Tensor) -> None:
-        """Puts the parameters of the clients `which` [some] into the model, of tables the `rows` [some, rows]."""
+        """Puts the parameters of the clients `which` [units] into the model, of tables the `rows` [units, rows]."""
         mine = self.values[which]
         self._leaves = {slot.name: self.skeleton.view(mine, slot).requires_grad_() for slot in self.skeleton.dense}
         for slot in self.skeleton.tables:
@@ -182,11 +203,9 @@ class PrivateWeights:
     def collect(self, which: torch.Tensor, rows: torch.Tensor, dense: Mapping[str, torch.Tensor]) -> None:
         """Adds gradients: `dense` by name, and those that reached what was installed (the item encoder's)."""
         for slot in self.skeleton.dense:
-            into = self.gradient[which, slot.start : slot.end]
             for found in (dense.get(slot.name), self._leaves[slot.name].grad):
                 if found is not None:
-                    into += found.reshape(len(which), -1)
-            self.gradient[which, slot.start : slot.end] = into
+                    self.gradient[:, slot.start : slot.end].index_add_(0, which, found.reshape(len(which), -1))
         for slot in self.skeleton.tables:
             found = self._leaves[slot.name].grad
             if found is not None:
