@@ -69,10 +69,8 @@ class Recommender(nn.Module):
         self, own: torch.Tensor, behaviour: torch.Tensor, place: torch.Tensor, masks: torch.Tensor | None
     ) -> torch.Tensor:
         """User vectors [examples, scored, dim] at `place` after the vectors `own` [examples, positions, dim] of the items before it."""
-        users: torch.Tensor = self.user(own[:, :-1], behaviour[:, :-1], masks)
-        if place.shape[1] < users.shape[1]:
-            users = torch.gather(users, 1, place.unsqueeze(2).expand(-1, -1, users.shape[2]))
-        return users
+        every = place.shape[1] == own.shape[1]
+        return self.user(own[:, :-1], behaviour[:, :-1], masks, None if every else place)  # type: ignore[no-any-return]
 
     def catalogue(self) -> CatalogueVectors:
         """All items' vectors."""
@@ -82,8 +80,7 @@ class Recommender(nn.Module):
         self, items: torch.Tensor, behaviour: torch.Tensor, length: torch.Tensor, catalogue: CatalogueVectors
     ) -> torch.Tensor:
         """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real."""
-        states = self.user(self.item(items)[0], behaviour)
-        users = states[torch.arange(len(states), device=states.device), length].unsqueeze(1)
+        users = self.user(self.item(items)[0], behaviour, None, length.unsqueeze(1))
         scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
         if self.content is not None:
             scores = scores + self.content.pooled(items, length) @ self.content.features.T

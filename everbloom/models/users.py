@@ -17,14 +17,20 @@ class Attention(nn.Module):
         self.mix = nn.Linear(dim, 3 * dim)
         self.out = nn.Linear(dim, dim)
 
-    def forward(self, states: torch.Tensor) -> torch.Tensor:
-        """[examples, positions, dim] -> the same shape; position t reads positions <= t."""
+    def forward(self, states: torch.Tensor, place: torch.Tensor | None = None) -> torch.Tensor:
+        """[examples, positions, dim] -> what each position (or each at `place` [examples, asked]) reads: position t reads positions <= t."""
         examples, positions, dim = states.shape
         query, key, value = (
             self.mix(states).view(examples, positions, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
         )
-        read = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
-        return self.out(read.transpose(1, 2).reshape(examples, positions, dim))  # type: ignore[no-any-return]
+        if place is None:
+            read = functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+        else:
+            asked = place.unsqueeze(1).unsqueeze(3)
+            query = torch.gather(query, 2, asked.expand(-1, self.heads, -1, dim // self.heads))
+            seen = torch.arange(positions, device=states.device) <= asked
+            read = functional.scaled_dot_product_attention(query, key, value, attn_mask=seen)
+        return self.out(read.transpose(1, 2).reshape(examples, read.shape[2], dim))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -72,11 +78,25 @@ class Block(nn.Module):
         # The residual branches start at nothing, so an untrained user vector is that of the last item: a sound point to learn from under noise.
         nn.init.zeros_(self.attention.out.weight)
 
-    def forward(self, states: torch.Tensor, dropout: Dropout, rows: torch.Tensor | None) -> torch.Tensor:
-        """[examples, positions, dim] -> the same shape. `rows` [examples, 2, positions] of the masks, or None."""
+    def forward(
+        self, states: torch.Tensor, dropout: Dropout, rows: torch.Tensor | None, place: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """[examples, positions, dim] -> the same shape, or of the positions at `place` [examples, asked] alone.
+
+        `rows` [examples, 2, positions] of the masks, or None.
+        """
+        read = self.attention(self.attention_norm(states), place)
+        if place is not None:
+            states = at(states, place)
+            rows = None if rows is None else torch.gather(rows, 2, place.unsqueeze(1).expand(-1, 2, -1))
         after, last = (None, None) if rows is None else (rows[:, 0], rows[:, 1])
-        states = states + dropout(self.attention(self.attention_norm(states)), after)
+        states = states + dropout(read, after)
         return states if self.feedforward is None else states + dropout(self.feedforward(states), last)
+
+
+def at(states: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
+    """The states [examples, positions, dim] at some places [examples, asked]: [examples, asked, dim]."""
+    return torch.gather(states, 1, place.unsqueeze(2).expand(-1, -1, states.shape[2]))
 
 
 class UserEncoder(nn.Module):
@@ -97,9 +117,14 @@ class UserEncoder(nn.Module):
             nn.init.normal_(table.weight, std=0.02)
 
     def forward(
-        self, vectors: torch.Tensor, behaviour: torch.Tensor, masks: torch.Tensor | None = None
+        self,
+        vectors: torch.Tensor,
+        behaviour: torch.Tensor,
+        masks: torch.Tensor | None = None,
+        place: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Vectors [examples, events, dim] and behaviour codes [examples, events] -> user vectors [examples, events + 1, dim].
+        """Vectors [examples, events, dim] and behaviour codes [examples, events] -> user vectors [examples, events + 1, dim], or those of the
+        positions at `place` [examples, asked] alone, for which the last block need not work out the others.
 
         `masks` [examples, mask_sites, at least events + 1] int64: rows of dropout masks; None drops nothing. Padding belongs at the end: causal
         attention keeps it out of all that comes before.
@@ -109,10 +134,13 @@ class UserEncoder(nn.Module):
             vectors = vectors + self.behaviour(behaviour)
         start = self.start(torch.zeros((examples, 1), dtype=torch.int64, device=vectors.device))
         here = torch.arange(events + 1, device=vectors.device)
-        place = self.position(here.expand(examples, events + 1).contiguous())
+        where = self.position(here.expand(examples, events + 1).contiguous())
         if masks is not None:
             masks = masks[..., : events + 1]
-        states = self.dropout(torch.cat([start, vectors], dim=1) + place, None if masks is None else masks[:, 0])
+        states = self.dropout(torch.cat([start, vectors], dim=1) + where, None if masks is None else masks[:, 0])
         for depth, block in enumerate(self.blocks):
-            states = block(states, self.dropout, None if masks is None else masks[:, 1 + 2 * depth : 3 + 2 * depth])
+            rows = None if masks is None else masks[:, 1 + 2 * depth : 3 + 2 * depth]
+            states = block(states, self.dropout, rows, place if depth == len(self.blocks) - 1 else None)
+        if place is not None and len(self.blocks) == 0:
+            states = at(states, place)
         return self.norm(states)  # type: ignore[no-any-return]
