@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict
 
 from everbloom.config import CleaningConfig
 from everbloom.data.collecting import Columns
+from everbloom.data.ordering import by_user_and_time
 from everbloom.errors import DataError
 
 
@@ -122,7 +123,7 @@ def clean(columns: Columns, cleaning: CleaningConfig) -> tuple[Columns, Removed]
     if not len(columns):
         raise DataError("data: the source holds no events")
     if cleaning.drop_duplicates and columns.time is not None:
-        keep = ~_repeated(columns)
+        keep = ~_repeated(columns, columns.time)
         removed = replace(removed, duplicates=int((~keep).sum()))
         columns = columns.where(keep)
     if cleaning.max_user_events is not None:
@@ -133,19 +134,30 @@ def clean(columns: Columns, cleaning: CleaningConfig) -> tuple[Columns, Removed]
     return columns, removed
 
 
-def _repeated(columns: Columns) -> NDArray[np.bool_]:
+def _repeated(columns: Columns, time: NDArray[np.int64]) -> NDArray[np.bool_]:
     """[events] true where an earlier row has the same user, item (or text, without one), time and behaviour."""
+    order = by_user_and_time(columns.user, time)
+    user, moment = columns.user[order], time[order]
+    close = (user[1:] == user[:-1]) & (moment[1:] == moment[:-1])
+    # Few events of a user fall on one instant; only those need to be compared in full.
+    near = np.zeros(len(order), dtype=np.bool_)
+    near[order[1:][close]] = near[order[:-1][close]] = True
+    repeated = np.zeros(len(order), dtype=np.bool_)
+    repeated[near] = _repeated_within(columns.where(near), time[near])
+    return repeated
+
+
+def _repeated_within(columns: Columns, time: NDArray[np.int64]) -> NDArray[np.bool_]:
     thing = columns.item.astype(np.int64) + 1
     if columns.text is not None:
         _, text = np.unique(columns.text.astype(str), return_inverse=True)
-        thing = np.where(columns.item < 0, thing.max() + 1 + text, thing)
-    keys = (columns.time, thing, columns.user, columns.behaviour)
-    order = np.lexsort([key for key in keys if key is not None])  # stable: the first row of equals stays first
-    same = np.ones(len(order) - 1, dtype=np.bool_)
+        thing = np.where(columns.item < 0, thing.max(initial=0) + 1 + text, thing)
+    keys = (time, thing, columns.user, columns.behaviour)
+    order = np.lexsort(keys)  # stable: the first row of equals stays first
+    same = np.ones(max(len(order) - 1, 0), dtype=np.bool_)
     for key in keys:
-        if key is not None:
-            in_order = key[order]
-            same &= in_order[1:] == in_order[:-1]
+        in_order = key[order]
+        same &= in_order[1:] == in_order[:-1]
     repeated = np.zeros(len(order), dtype=np.bool_)
     repeated[order[1:]] = same
     return repeated

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.data.ordering import by_user_and_time
 from everbloom.data.ranges import flat_ranges
 from everbloom.data.strings import StringColumn, open_array
 from everbloom.errors import DataError
@@ -89,13 +90,16 @@ class EventLog:
     ) -> "EventLog":
         """Sorts columns given in file order ([events] each). `time` None: each user's rows are already in order."""
         rows = len(user)
-        position = np.arange(rows, dtype=np.int64)
-        tie = position if ties == "file" else -position
-        order = np.lexsort((tie, time, user)) if time is not None else np.lexsort((position, user))
+        if time is None:
+            order = np.argsort(user, kind="stable")
+        elif ties == "file":
+            order = by_user_and_time(user, time)
+        else:
+            order = rows - 1 - by_user_and_time(user[::-1], time[::-1])
         counts = np.bincount(user, minlength=len(user_ids))
         offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int64)
         sorted_user = user[order].astype(np.int32)
-        sorted_time = time[order] if time is not None else position - offsets[sorted_user]
+        sorted_time = time[order] if time is not None else np.arange(rows) - offsets[sorted_user]
         return cls(
             user=sorted_user,
             item=item[order].astype(np.int32),

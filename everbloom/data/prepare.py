@@ -18,7 +18,7 @@ from everbloom.config import DataConfig
 from everbloom.data.catalog import Catalog
 from everbloom.data.cleaning import CleaningReport, Removed, Standardisation, clean
 from everbloom.data.collecting import Collected, Columns, collect
-from everbloom.data.events import BEHAVIOURS, EventLog
+from everbloom.data.events import BEHAVIOURS, NO_ITEM, EventLog
 from everbloom.data.fingerprint import data_fingerprint
 from everbloom.data.home import dataset_name, prepared_folder, raw_folder
 from everbloom.data.strings import StringColumn
@@ -100,12 +100,20 @@ def _write(data: DataConfig, files: list[Path], folder: Path, progress: Progress
 
 def _densify(columns: Columns) -> tuple[Columns, NDArray[np.int64], NDArray[np.int64]]:
     """Renumbers the users and items that survive, in the order they had; (columns, kept users, kept items)."""
-    users = np.flatnonzero(np.bincount(columns.user))
-    items = np.flatnonzero(np.bincount(columns.item[columns.item >= 0]))
-    new_user = np.searchsorted(users, columns.user).astype(np.int32)
-    new_item = np.where(columns.item < 0, columns.item, np.searchsorted(items, columns.item)).astype(np.int32)
+    users, new_user = _numbered(columns.user)
+    items, new_item = _numbered(columns.item)
     dense = Columns(new_user, new_item, columns.behaviour, columns.value, columns.time, columns.text)
     return dense, users, items
+
+
+def _numbered(codes: NDArray[np.int32]) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """(which codes there are, ascending; each code's place among them, `NO_ITEM` for itself)."""
+    there = np.zeros(int(codes.max(initial=NO_ITEM)) + 2, dtype=np.bool_)
+    there[codes] = True
+    there[NO_ITEM] = False  # the last entry
+    place = np.cumsum(there, dtype=np.int32) - np.int32(1)
+    place[NO_ITEM] = NO_ITEM
+    return np.flatnonzero(there), place[codes]
 
 
 def build_catalog(
