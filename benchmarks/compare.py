@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 
 from benchmarks.contestants import CONTESTANTS, Contestant
 from benchmarks.processes import Contender, Failed, Repetition
 
 Tell = Callable[[str], None]
+Clock = Literal["seconds", "cpu_seconds"]
 
 _SAME = 1e-3
 """Relative difference of a round's mean update up to which two contenders did the same work: floating point over several steps."""
@@ -58,13 +59,13 @@ class Comparison:
     measured: dict[str, Measured] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
 
-    def ratios(self, slow: str, fast: str) -> list[float] | None:
+    def ratios(self, slow: str, fast: str, clock: Clock = "seconds") -> list[float] | None:
         """Per repetition: how many times as long `slow` took as `fast` for the same rounds; None if one of them is missing."""
         pair = [self.measured.get(name) for name in (slow, fast)]
         if pair[0] is None or pair[1] is None:
             return None
         return [
-            (a.seconds / a.clients) / (b.seconds / b.clients)
+            (getattr(a, clock) / a.clients) / (getattr(b, clock) / b.clients)
             for a, b in zip(pair[0].repetitions, pair[1].repetitions, strict=True)
         ]
 

@@ -101,7 +101,7 @@ class Contender:
     def stop(self) -> None:
         """Ends it, and whatever it started."""
         family = self._processes()
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, Failed, subprocess.TimeoutExpired):
             self._resume()
             self._say({"do": "stop"})
             self._process.wait(_STOP_SECONDS)
@@ -179,6 +179,8 @@ def _environment(contestant: Contestant) -> dict[str, str]:
     return {
         # One thread where a contender has several processes; pooled training sets its own number.
         "OMP_NUM_THREADS": str(contestant.cores if contestant.module == "pooled" else 1),
+        # Threads that wait in a loop for each other lose many times over where another process takes a core for a moment.
+        "OMP_WAIT_POLICY": "passive",
         "EVERBLOOM_HOME": str(SCRATCH / "home"),
         "PYTHONUNBUFFERED": "1",
     }

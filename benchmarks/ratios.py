@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.compare import Comparison, spread
+from benchmarks.compare import Clock, Comparison, spread
 
 
 @dataclass(frozen=True)
@@ -94,15 +94,18 @@ RATIOS = (
 )
 
 
-def ratios_of(comparisons: Mapping[str, Comparison]) -> dict[str, dict[str, float]]:
-    """name -> median, low and high over the repetitions; those of workloads or contenders that are missing are left out."""
+def ratios_of(comparisons: Mapping[str, Comparison], clock: Clock = "seconds") -> dict[str, dict[str, float]]:
+    """name -> median, low and high over the repetitions; those of workloads or contenders that are missing are left out.
+
+    By `cpu_seconds`: the processor's time of all processes, which other programs on the machine hardly change, but which counts no waiting.
+    """
     found = {}
     for ratio in RATIOS:
         comparison = comparisons.get(ratio.workload)
         if comparison is None:
             continue
         slow, fast = _fastest(comparison, ratio.slow), _fastest(comparison, ratio.fast)
-        values = comparison.ratios(slow, fast) if slow and fast else None
+        values = comparison.ratios(slow, fast, clock) if slow and fast else None
         if values:
             found[ratio.name] = spread(values)
     return found

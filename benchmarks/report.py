@@ -14,18 +14,20 @@ from benchmarks.ratios import RATIOS, ratios_of
 from benchmarks.workloads import WORKLOADS, Workload
 
 RESULTS = Path(__file__).resolve().parent / "results"
-_COLUMNS = ("contender", "cores", "clients/s", "(low - high)", "CPU ms/client", "peak MB", "first s")
+_COLUMNS = ("contender", "cores", "clients/s", "(low - high)", "CPU ms/client", "peak MB", "start s", "first s")
+_RATIO_COLUMNS = ("ratio", "median", "low - high", "by CPU time", "what it is")
 
 
 def results(comparisons: Mapping[str, Comparison], environment: Mapping[str, Any]) -> dict[str, Any]:
     """Everything, as JSON writes it."""
-    ratios = ratios_of(comparisons)
+    ratios, by_cpu = ratios_of(comparisons), ratios_of(comparisons, "cpu_seconds")
     workloads = {workload.name: workload for workload in WORKLOADS}
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "environment": dict(environment),
         "ratios": {name: value["median"] for name, value in ratios.items()},
         "ratio_spread": {name: [value["low"], value["high"]] for name, value in ratios.items()},
+        "ratio_cpu": {name: value["median"] for name, value in by_cpu.items()},
         "ratio_definitions": {ratio.name: ratio.says for ratio in RATIOS},
         "workloads": {
             name: {
@@ -66,11 +68,10 @@ def show(console: Console, name: str, workload: Workload, comparison: Comparison
 def show_ratios(console: Console, found: Mapping[str, Any]) -> None:
     """The ratios' table."""
     table = Table(title="ratios")
-    for column in ("ratio", "median", "low - high", "what it is"):
+    for column in _RATIO_COLUMNS:
         table.add_column(column)
-    for name, value in found["ratios"].items():
-        low, high = found["ratio_spread"][name]
-        table.add_row(name, f"{value:.2f}", f"{low:.2f} - {high:.2f}", found["ratio_definitions"][name])
+    for name in found["ratios"]:
+        table.add_row(*_ratio_row(name, found))
     console.print(table)
 
 
@@ -83,12 +84,10 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"{here['cpu']}, {here['cores']} cores, {here['memory_gb']} GB, {here['platform']}, Python {here['python']}, commit {here['commit']}.",
         f"Load average at the start: {here['load_average_at_start'][0]} (0 is a quiet machine). Versions: {_versions(here['versions'])}.",
         "",
-        "| ratio | median | low - high | what it is |",
-        "|---|---|---|---|",
+        f"| {' | '.join(_RATIO_COLUMNS)} |",
+        "|---" * len(_RATIO_COLUMNS) + "|",
     ]
-    for name, value in found["ratios"].items():
-        low, high = found["ratio_spread"][name]
-        lines.append(f"| {name} | {value:.2f} | {low:.2f} - {high:.2f} | {found['ratio_definitions'][name]} |")
+    lines += [f"| {' | '.join(_ratio_row(name, found))} |" for name in found["ratios"]]
     for name, workload in found["workloads"].items():
         lines += [
             "",
@@ -114,7 +113,19 @@ def _row(name: str, record: Mapping[str, Any]) -> tuple[str, ...]:
         f"{rate['low']:.1f} - {rate['high']:.1f}",
         f"{cpu['median']:.2f}",
         "-" if record["peak_memory_mb"] is None else str(record["peak_memory_mb"]),
+        f"{record['start_seconds']:.0f}",
         f"{record['first_repetition_seconds']:.2f}",
+    )
+
+
+def _ratio_row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:
+    low, high = found["ratio_spread"][name]
+    return (
+        name,
+        f"{found['ratios'][name]:.2f}",
+        f"{low:.2f} - {high:.2f}",
+        f"{found['ratio_cpu'][name]:.2f}",
+        found["ratio_definitions"][name],
     )
 
 

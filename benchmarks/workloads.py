@@ -20,19 +20,19 @@ SCRATCH = REPO / "build" / "bench"
 _NEAR = REPO.parent / "shared" / "data"
 """Data sets that may lie beside a checkout; otherwise they are downloaded."""
 
-_FOREVER = 1_000_000
+FOREVER = 1_000_000
 
 _MOVIELENS: dict[str, Any] = {
     "seed": 1,
     "data": {"text": "{title}. {genres}", "tie_order": "reverse-file", "source": {"name": "ml-100k"}},
     "protocol": {"name": "leave-one-out"},
     "federation": {
-        "rounds": _FOREVER,
+        "rounds": FOREVER,
         "cohort": 100,
-        "checkpoint_every": _FOREVER,
+        "checkpoint_every": FOREVER,
         "optimizer": {"name": "fedadam", "learning_rate": 0.004, "tau": 1e-5},
     },
-    "evaluation": {"every": _FOREVER},
+    "evaluation": {"every": FOREVER},
 }
 
 _USER_LEVEL = _MOVIELENS | {
