@@ -305,10 +305,11 @@ class RuntimeConfig(Table):
     """in-process and ray: train a cohort in batched operations and answer with sums (`together`) or with one update a client (`unfolded`);
     `one-by-one`: each device through the ClientApp and Opacus, as in a deployment."""
     workers: PositiveInt | Literal["cores"] = 1
-    """in-process: processes that clients are spread over; 1 trains them in this one. ray: workers."""
+    """in-process: processes that clients are spread over; 1 trains them in this one. ray: workers, each with a CPU of its own; `cores`: all CPUs
+    of the cluster."""
     memory_mb: PositiveInt | None = None
-    """All processes of a simulation together hold at most about so many MB; default: no limit."""
+    """All processes of a simulation together hold at most about so many MB; default: no limit. ray: those of all machines, and without Ray's own."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where cohorts are trained; `auto`: on a GPU if there is one."""
     address: str | None = None
-    """ray: an existing cluster, e.g. "auto" or "10.0.0.1:6379"; default: one is started on this machine."""
+    """ray: an existing cluster, "auto" or e.g. "10.0.0.1:6379"; default: one is started on this machine for the run."""

@@ -34,7 +34,7 @@ def run(
     experiment: ExperimentFile = None,
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path | None, typer.Option(help="Run directory; default: a new one under runs/.")] = None,
-    runtime: Annotated[str | None, typer.Option(help="in-process or flower; default: the experiment's.")] = None,
+    runtime: Annotated[str | None, typer.Option(help="in-process, ray or flower; default: the experiment's.")] = None,
     resume: Annotated[
         Path | None, typer.Option(help="Continue the run in this directory from its last checkpoint.")
     ] = None,

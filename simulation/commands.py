@@ -17,7 +17,7 @@ from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
 from simulation.population.forecast import Forecast, forecast
 from simulation.population.population import open_population
-from simulation.run import free_directory, run_in_process
+from simulation.run import check_runtime, free_directory, run_in_process
 
 
 def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
@@ -33,6 +33,7 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
         return summary
     path_out = out or free_directory(Path("runs"), experiment.name)
     refuse_existing(path_out)
+    check_runtime(experiment.runtime)
     study = study_with_progress(experiment, console)
     check_measurements(study)
     open_population(study)

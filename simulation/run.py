@@ -16,6 +16,8 @@ from server.state import FederationState
 from server.summary import write_summary
 from simulation.grid import Answer
 from simulation.population.grid import simulated_grid
+from simulation.ray_cluster import check_ray
+from simulation.ray_workers import ray_answers
 from simulation.workers import open_ledger, parallel_answers, serial_answers
 
 
@@ -33,12 +35,21 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
 def _answers(study: Study, run: RunDirectory, state: FederationState) -> Iterator[Answer]:
     ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
     workers = worker_count(study.experiment.runtime)
-    if workers == 1:
+    if study.experiment.runtime.name == "ray":
+        with ray_answers(study, ledger) as answer:
+            yield answer
+    elif workers == 1:
         with serial_answers(study, ledger) as answer:
             yield answer
     else:
         with parallel_answers(study, run.path / "experiment.toml", ledger, workers) as answer:
             yield answer
+
+
+def check_runtime(runtime: RuntimeConfig) -> None:
+    """Raises `ConfigError`, before any work, if what is to train the clients is not there."""
+    if runtime.name == "ray":
+        check_ray(runtime)
 
 
 def worker_count(runtime: RuntimeConfig) -> int:

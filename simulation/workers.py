@@ -27,7 +27,8 @@ from simulation.memory import resident_bytes, training_memory
 @contextmanager
 def serial_answers(study: Study, ledger: Path) -> Iterator[Answer]:
     """Does all jobs in this process. `ledger`: file of the devices' ledgers, [clients] int32."""
-    worker = make_worker(study, ledger, training_memory(study.experiment.runtime, others=0, workers=1))
+    participations = np.load(ledger, mmap_mode="r+")
+    worker = make_worker(study, participations, training_memory(study.experiment.runtime, others=0, workers=1))
 
     def answer(messages: list[Message]) -> Iterator[Message]:
         for content, group in by_content(messages):
@@ -74,9 +75,8 @@ def dealt(study: Study, messages: list[Message]) -> list[tuple[NDArray[np.int64]
     return [(job, clients[job]) for job in deal(offsets[clients + 1] - offsets[clients])]
 
 
-def make_worker(study: Study, ledger: Path, memory: int | None) -> Worker:
-    """As the experiment's [runtime] asks. `memory`: bytes that training may hold."""
-    participations = np.load(ledger, mmap_mode="r+")
+def make_worker(study: Study, participations: NDArray[np.int32], memory: int | None) -> Worker:
+    """As the experiment's [runtime] asks. `participations` [clients]: the devices' ledgers, changed in place. `memory`: bytes for training."""
     runtime = study.experiment.runtime
     if runtime.clients == "one-by-one":
         return DeviceWorker(study, participations)
@@ -120,7 +120,8 @@ def _start_worker(experiment: Path, ledger: Path, others: int, workers: int) -> 
     global _worker
     torch.set_num_threads(1)
     study = open_study(load_experiment(experiment), _quiet, _quiet)
-    _worker = make_worker(study, ledger, training_memory(study.experiment.runtime, others, workers))
+    participations = np.load(ledger, mmap_mode="r+")
+    _worker = make_worker(study, participations, training_memory(study.experiment.runtime, others, workers))
 
 
 def _work(task: Path, clients: NDArray[np.int64]) -> JobResult:
