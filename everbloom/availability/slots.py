@@ -30,12 +30,14 @@ class Slots(Presence):
         """See `Presence`."""
         slot = math.floor(at / self.length)
         draws: NDArray[np.float64] = uniforms(self.seed, "availability", clients, 1, round=slot)[:, 0]
-        return draws < self.probability(clients, slot)
+        found = draws < self.high
+        if self.low < self.high:  # the curve is needed only for those whom some hour would find
+            maybe = np.flatnonzero(found)
+            found[maybe] = draws[maybe] < self.probability(clients[maybe], slot)
+        return found
 
     def probability(self, clients: NDArray[np.int64], slot: int) -> NDArray[np.float64] | float:
         """[clients], or one for all: the curve at the middle of the slot."""
-        if self.low == self.high:
-            return self.low
         local = (slot + 0.5) * self.length + 3600.0 * np.arange(self.zones)
         curve: NDArray[np.float64] = (1 + np.cos(2 * np.pi * (local - self.peak) / DAY)) / 2
         by_zone = self.low + (self.high - self.low) * curve

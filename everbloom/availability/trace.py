@@ -53,7 +53,8 @@ class TracePresence(Presence):
     def there(self, clients: NDArray[np.int64], at: float) -> NDArray[np.bool_]:
         """See `Presence`."""
         rows = np.zeros(self.trace.rows, dtype=np.bool_)
-        rows[self.trace.row[self._open(self._position(at))]] = True
+        _, position = self._place(at)
+        rows[self.trace.row[self._open(position)]] = True
         return rows[self.row(clients)]
 
     def next_time(self, clients: NDArray[np.int64], at: float) -> float:
@@ -62,16 +63,17 @@ class TracePresence(Presence):
             return at
         theirs = np.zeros(self.trace.rows, dtype=np.bool_)
         theirs[self.row(clients)] = True
-        waits = (self.trace.start[theirs[self.trace.row]] - self._position(at)) % self.cycle
-        return at + float(waits.min(initial=np.inf))
+        began, position = self._place(at)
+        starts = self.trace.start[theirs[self.trace.row]]
+        return began + float(np.where(starts < position, starts + self.cycle, starts).min(initial=np.inf))
 
     def until(self, clients: NDArray[np.int64], at: float) -> NDArray[np.float64]:
         """See `Presence`; an interval that ends with the cycle goes on with one that begins with it."""
-        position = self._position(at)
+        began, position = self._place(at)
         now = self._open(position)
         ends = np.full(self.trace.rows, np.inf)
         ends[self.trace.row[now]] = self.trace.stays_until[now]
-        return at - position + ends[self.row(clients)]
+        return began + ends[self.row(clients)]
 
     def seconds_per_example(self, clients: NDArray[np.int64]) -> NDArray[np.float64] | None:
         """See `Presence`."""
@@ -82,6 +84,10 @@ class TracePresence(Presence):
         held: NDArray[np.bool_] = (self.trace.start <= position) & (position < self.trace.end)
         return held
 
-    def _position(self, at: float) -> float:
-        """Where in the cycle a time lies, to the microsecond: the sum of a clock and a wait must not fall short of a start by a rounding error."""
-        return round(at % self.cycle, 6) % self.cycle
+    def _place(self, at: float) -> tuple[float, float]:
+        """(when the cycle began that holds a time, where in it the time lies), to the microsecond, as a trace is read: what a clock adds up must not
+        fall short of a start by a rounding error.
+        """
+        began = at - at % self.cycle
+        position = round(at - began, 6)
+        return (began + self.cycle, 0.0) if position >= self.cycle else (began, position)

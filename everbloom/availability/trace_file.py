@@ -16,7 +16,10 @@ SPEED = "seconds_per_example"
 
 @dataclass(frozen=True, eq=False)
 class Trace:
-    """Intervals [intervals] sorted by row and start, those that touch joined. A row is a client or a profile; every row has at least one."""
+    """Intervals [intervals] in seconds to the microsecond, sorted by row and start, those that touch joined.
+
+    A row is a client or a profile; every row has at least one interval.
+    """
 
     row: NDArray[np.int64]
     start: NDArray[np.float64]
@@ -37,8 +40,8 @@ def read_trace(path: Path, cycle: float) -> Trace:
     key = "profile" if "profile" in frame.columns else "client"
     require_columns(path, [key, "start", "end"], list(frame.columns))
     row = _rows(path, key, frame)
-    start = _numbers(frame, path, "start", "seconds into the cycle")
-    end = _numbers(frame, path, "end", "seconds into the cycle")
+    start = _numbers(frame, path, "start", "seconds into the cycle").round(6)
+    end = _numbers(frame, path, "end", "seconds into the cycle").round(6)
     _refuse(
         path,
         end <= start,

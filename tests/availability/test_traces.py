@@ -76,12 +76,15 @@ def test_the_next_time(presence):
 
 
 @settings(max_examples=300)
-@given(st.floats(0, 1e8), st.sampled_from([0.1, 33.333333, 86399.9, 7.1]), st.floats(1, 1e6))
+@given(st.floats(0, 1e8), st.sampled_from([0.0, 0.1, 33.333333333, 86399.9, 86399.9999996, 7.1]), st.floats(1, 1e6))
 def test_at_the_next_time_somebody_is_there_whatever_is_lost_in_rounding(tmp_path_factory, at, start, length):
     path = tmp_path_factory.getbasetemp() / "one.csv"
-    path.write_text(f"client,start,end\n0,{start},{min(start + length, 86400)}\n")
-    found = AVAILABILITIES.parse({"name": "trace", "path": str(path)}).open(1, 0)
-    assert found.there(np.array([0]), found.next_time(np.array([0]), at)).all()
+    path.write_text(f"client,start,end\n0,{start},{min(start + length, 86401)}\n")
+    found = AVAILABILITIES.parse({"name": "trace", "path": str(path), "cycle_seconds": 86401}).open(1, 0)
+    then = found.next_time(np.array([0]), at)
+    assert found.there(np.array([0]), then).all()
+    assert at <= then <= at + 86401 + 1e-6
+    assert found.until(np.array([0]), then)[0] > then
 
 
 def test_profiles_are_dealt_evenly_by_the_seed(presence):
