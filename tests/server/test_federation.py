@@ -10,7 +10,7 @@ from everbloom.data.timeline import positive_weights
 from everbloom.errors import ConfigError, DataError, InputError
 from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.examples import build_examples
-from everbloom.seeding import numpy_generator
+from everbloom.seeding import PublicDraws
 from everbloom.study import Study
 from server.federation import Federation, check_measurements
 from server.summary import write_summary
@@ -28,20 +28,18 @@ def sgd_of_one_client(study: Study, client: int, period: int, round: int) -> np.
     """The parameters after one client's one gradient step, with torch's SGD, on the examples and negatives it is to use."""
     experiment = study.experiment
     events = study.dataset.events.of(client)
-    place = {"period": period, "round": round, "client": client}
-    examples = build_examples(
+    draws = PublicDraws(experiment.seed, np.array([client]), period, round)
+    examples, _ = build_examples(
         events,
         positive_weights(events, experiment.data),
         study.timeline.window(period),
         experiment.learning,
         experiment.model.user.history,
         disjoint=False,
-        rng=numpy_generator(experiment.seed, "windows", **place),
+        draws=draws,
     )
     items = len(study.dataset.catalog)
-    negatives = draw_negatives(
-        items, experiment.learning.negatives, numpy_generator(experiment.seed, "negatives", **place)
-    )
+    (negatives,) = draw_negatives(items, experiment.learning.negatives, draws)
     model = study.new_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=experiment.learning.learning_rate)
     losses = []
