@@ -69,7 +69,7 @@ class FlatStrategy(Strategy):
                 continue
             total += update.delta
             clients += update.clients
-            bytes_up += update.delta.nbytes
+            bytes_up += update.delta.nbytes * update.clients  # what its devices sent
         missing = len(self.cohort) - clients
         failed = (
             min(len(self.reasons), missing) if self.wanted < len(self.cohort) and clients >= self.wanted else missing

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from everbloom.wire import TRAIN, Update
 
-_CLIENTS = 64
+_CLIENTS = 32
 """Of one job: enough to fill batches of similar clients, few enough that jobs even out over workers."""
 _LEAST_JOBS = 8
 

@@ -2,6 +2,7 @@
 
 import resource
 import sys
+from pathlib import Path
 
 from everbloom.config import RuntimeConfig
 from everbloom.errors import ConfigError
@@ -12,6 +13,10 @@ _MARGIN = 0.9
 
 def resident_bytes() -> int:
     """The most that this process has held so far."""
+    status = Path("/proc/self/status")
+    if status.is_file():  # what getrusage says of a spawned process includes its parent's peak
+        peaks = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
+        return int(peaks[0]) * 1024
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 

@@ -1,11 +1,12 @@
 """Who does a round's jobs in a simulation: this process, or several that each hold the same population."""
 
 import pickle
+from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -22,6 +23,9 @@ from simulation.devices import DeviceWorker
 from simulation.grid import Answer, client_of
 from simulation.jobs import JobResult, Worker, by_content, deal, replies
 from simulation.memory import resident_bytes, training_memory
+
+_AHEAD = 4
+"""Jobs per worker that are under way or wait for their turn."""
 
 
 @contextmanager
@@ -55,9 +59,8 @@ def parallel_answers(study: Study, experiment: Path, ledger: Path, workers: int)
             for content, group in by_content(messages):
                 jobs = dealt(study, group)
                 with _posted(content, ledger.parent) as task:
-                    work = partial(_work, task)
+                    results = _in_order(pool, task, [clients for _, clients in jobs], ahead=_AHEAD * workers)
                     try:
-                        results = pool.map(work, [clients for _, clients in jobs])
                         for (job, _), result in zip(jobs, results, strict=True):
                             yield from replies(group, job, result)
                     except BrokenProcessPool:
@@ -88,6 +91,21 @@ def open_ledger(path: Path, participations: NDArray[np.int32]) -> Path:
     path.parent.mkdir(exist_ok=True)
     np.save(path, participations.astype(np.int32))
     return path
+
+
+def _in_order(pool: ProcessPoolExecutor, task: Path, jobs: list[NDArray[np.int64]], ahead: int) -> Iterator[JobResult]:
+    """The jobs' results in their order; at most `ahead` are under way or done and not yet asked for, which bounds what they hold."""
+    under_way: deque[Future[JobResult]] = deque()
+    try:
+        for clients in jobs:
+            if len(under_way) == ahead:
+                yield under_way.popleft().result()
+            under_way.append(pool.submit(_work, task, clients))
+        while under_way:
+            yield under_way.popleft().result()
+    finally:
+        for future in under_way:
+            future.cancel()
 
 
 @contextmanager
