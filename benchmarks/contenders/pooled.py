@@ -1,7 +1,9 @@
 """Pooled minibatch training of the same examples: what the arithmetic costs when nobody keeps anything apart.
 
-Plain gradient steps on shuffled minibatches of everybody's examples, negatives drawn once a minibatch, as many passes as a client takes local steps;
-examples are built once a round. It is no federation and its updates are others: a floor. `python -m benchmarks.contenders.pooled FOLDER [THREADS]`.
+Plain gradient steps on minibatches of examples of about one length, in random order, with negatives drawn once a minibatch; as many passes as a
+client takes local steps; examples are built once a round. It is no federation and its updates are others: a floor.
+
+`python -m benchmarks.contenders.pooled FOLDER [THREADS]`.
 """
 
 import sys
@@ -45,12 +47,15 @@ class Pooled:
             disjoint=study.plan is not None,
             draws=self.workload.draws(clients, number),
         )
+        sizes = examples.real.sum(dim=1).numpy()
         rate = study.plan.sample_rate if study.plan is not None else 1.0
         rng = numpy_generator(study.experiment.seed, "pooled", round=number)
         for _ in range(learning.local_steps):
             order = rng.permutation(len(examples))[: round(rate * len(examples))]
-            for part in torch.from_numpy(order).split(self.batch):
-                self._step(examples.take(part), rng)
+            order = order[np.argsort(sizes[order], kind="stable")]
+            batches = torch.from_numpy(order).split(self.batch)
+            for place in rng.permutation(len(batches)):
+                self._step(_cut(examples.take(batches[place])), rng)
         return len(clients), 0.0
 
     def _step(self, batch: Examples, rng: np.random.Generator) -> None:
@@ -62,6 +67,15 @@ class Pooled:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+
+
+def _cut(batch: Examples) -> Examples:
+    """Without the positions that are padding in all of its examples."""
+    longest = int(batch.real.sum(dim=1).max())
+    whole = batch.place.shape[1] == batch.items.shape[1]
+    place = batch.place[:, :longest] if whole else batch.place
+    parts = (part[:, :longest] for part in (batch.items, batch.behaviour, batch.real, batch.weight))
+    return Examples(*parts, place)
 
 
 def fastest(workload: Workload, threads: int) -> Pooled:
