@@ -1,11 +1,10 @@
 """`summary.json`: what a run was, what it cost, what it reached."""
 
 import json
-import resource
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from everbloom.memory import peak_bytes
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study
 from server.federation import MODEL
@@ -15,8 +14,10 @@ from server.state import FederationState
 _LABELS = ("period", "round", "split", "protocol", "slice", "model", "users")
 
 
-def write_summary(run: RunDirectory, study: Study, state: FederationState) -> dict[str, Any]:
-    """Writes and returns the summary."""
+def write_summary(
+    run: RunDirectory, study: Study, state: FederationState, peak_memory_mb: float | None = None
+) -> dict[str, Any]:
+    """Writes and returns the summary. `peak_memory_mb`: of all processes of a simulation; default: of this one."""
     totals = state.totals
     baselines = sorted({str(record["model"]) for record in state.test} - {MODEL})
     summary = {
@@ -33,7 +34,7 @@ def write_summary(run: RunDirectory, study: Study, state: FederationState) -> di
         **({} if state.clock is None else {"simulated_seconds": round(state.clock, 3)}),
         "bytes_up": totals.bytes_up,
         "bytes_down": totals.bytes_down,
-        "peak_memory_mb": round(peak_memory_mb(), 1),
+        "peak_memory_mb": round(peak_bytes() / 1e6 if peak_memory_mb is None else peak_memory_mb, 1),
         "privacy": privacy_summary(study, int(state.participations.max(initial=0))),
         "test": mean_by_protocol(state.test, MODEL),
         "baselines": {model: mean_by_protocol(state.test, model) for model in baselines},
@@ -69,10 +70,3 @@ def mean_by_protocol(records: Iterable[Mapping[str, Any]], model: str) -> dict[s
         }
         for protocol, rows in found.items()
     }
-
-
-def peak_memory_mb() -> float:
-    """Peak resident memory of this process and the largest of its finished children, in MB (10^6 bytes)."""
-    unit = 1 if sys.platform == "darwin" else 1024
-    peaks = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(peaks) * unit / 1e6

@@ -17,7 +17,7 @@ from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
 from simulation.population.forecast import Forecast, forecast
 from simulation.population.population import open_population
-from simulation.run import check_runtime, free_directory, run_in_process
+from simulation.run import check_memory, check_runtime, free_directory, run_in_process
 
 
 def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
@@ -36,6 +36,7 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
     check_runtime(experiment.runtime)
     study = study_with_progress(experiment, console)
     check_measurements(study)
+    check_memory(study)
     open_population(study)
     run = RunDirectory.create(path_out, experiment)
     return _federate(study, run, console, resume=False)
@@ -66,6 +67,8 @@ def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> 
     experiment = load_experiment(path, overrides)
     study = study_with_progress(experiment, console)
     check_measurements(study)
+    if experiment.runtime.name != "flower":
+        check_memory(study)
     population = open_population(study)
     expected = None if population is None else forecast(study, population)
     console.print(experiment.to_toml(), markup=False, highlight=False, soft_wrap=True)

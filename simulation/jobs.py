@@ -9,7 +9,9 @@ from flwr.app import Error, Message, RecordDict
 from flwr.common.constant import ErrorCode
 from numpy.typing import NDArray
 
+from everbloom.memory import peak_bytes
 from everbloom.wire import TRAIN, Update
+from simulation.memory import process_name
 
 _CLIENTS = 32
 """Of one job: enough to fill batches of similar clients, few enough that jobs even out over workers."""
@@ -26,6 +28,9 @@ class JobResult:
     folded: bool
     schema: str
     failures: dict[int, str] = field(default_factory=dict)
+    worker: str = field(default_factory=process_name)
+    held: int = field(default_factory=peak_bytes)
+    """The most bytes that the worker has held so far."""
 
 
 class Worker(Protocol):

@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 from everbloom.data.home import home
 from everbloom.errors import InputError
 from everbloom.experiment import parse_experiment
+from everbloom.memory import peak_bytes
 from everbloom.study import Study, open_study
 from simulation.grid import Answer
 from simulation.jobs import JobResult, Worker, by_content, replies
-from simulation.memory import resident_bytes, training_memory
+from simulation.memory import PeakMemory, training_memory
 from simulation.ray_cluster import connected, crew_size, gpu_share
 from simulation.workers import dealt, make_worker
 
@@ -34,7 +35,7 @@ _LOSSES = 4
 
 
 @contextmanager
-def ray_answers(study: Study, ledger: Path) -> Iterator[Answer]:
+def ray_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Answer]:
     """Spreads jobs over Ray workers, as the experiment's [runtime] asks; results do not depend on which does what, nor on whether some die.
 
     `ledger`: file of the devices' ledgers, [clients] int32; machines share no file, so a job carries its clients' entries there and back. Raises
@@ -49,6 +50,7 @@ def ray_answers(study: Study, ledger: Path) -> Iterator[Answer]:
                 jobs = dealt(study, group)
                 results = crew.results(content, [clients for _, clients in jobs], participations)
                 for (job, _), result in zip(jobs, results, strict=True):
+                    peak.note(result.worker, result.held)
                     yield from replies(group, job, result)
 
         yield answer
@@ -126,7 +128,7 @@ class Crew:
             fingerprint=study.dataset.fingerprint,
             schema=study.layout.schema,
             workers=workers,
-            others=resident_bytes(),
+            others=peak_bytes(),
         )
         # A lost job is sent again by `_Round`, to whoever is free: what Ray repeats waits for the worker that it was meant for.
         actor = ray.remote(RayWorker).options(

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from everbloom.config import RuntimeConfig
+from everbloom.learning.cohort.budget import make_budget
+from everbloom.memory import peak_bytes
 from everbloom.study import Study
 from server.checkpoint import load_checkpoint
 from server.federation import Federation, initial_state
@@ -14,7 +16,9 @@ from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
 from server.summary import write_summary
+from simulation.cohort import torch_device
 from simulation.grid import Answer
+from simulation.memory import PeakMemory, training_memory
 from simulation.population.grid import simulated_grid
 from simulation.ray_cluster import check_ray
 from simulation.ray_workers import ray_answers
@@ -25,31 +29,42 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
     """Runs (or continues) an experiment and returns its summary. Raises `CheckpointError` if there is nothing that fits to resume."""
     state = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = state or initial_state(study)
-    with _answers(study, run, state) as answer:
+    peak = PeakMemory()
+    with _answers(study, run, state, peak) as answer:
         grid = simulated_grid(study, answer)
         state = Federation(study, run, grid, grid.client_nodes(), observer, state).run()
-    return write_summary(run, study, state)
+    return write_summary(run, study, state, peak.megabytes())
 
 
 @contextmanager
-def _answers(study: Study, run: RunDirectory, state: FederationState) -> Iterator[Answer]:
+def _answers(study: Study, run: RunDirectory, state: FederationState, peak: PeakMemory) -> Iterator[Answer]:
     ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
     workers = worker_count(study.experiment.runtime)
     if study.experiment.runtime.name == "ray":
-        with ray_answers(study, ledger) as answer:
+        with ray_answers(study, ledger, peak) as answer:
             yield answer
     elif workers == 1:
-        with serial_answers(study, ledger) as answer:
+        with serial_answers(study, ledger, peak) as answer:
             yield answer
     else:
-        with parallel_answers(study, run.path / "experiment.toml", ledger, workers) as answer:
+        with parallel_answers(study, run.path / "experiment.toml", ledger, workers, peak) as answer:
             yield answer
 
 
 def check_runtime(runtime: RuntimeConfig) -> None:
     """Raises `ConfigError`, before any work, if what is to train the clients is not there."""
+    torch_device(runtime)
     if runtime.name == "ray":
         check_ray(runtime)
+
+
+def check_memory(study: Study) -> None:
+    """Raises `ConfigError` or `InputError` if [runtime] allows less memory than training one client takes."""
+    experiment, workers = study.experiment, worker_count(study.experiment.runtime)
+    memory = training_memory(experiment.runtime, peak_bytes() if workers > 1 else 0, workers)
+    budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
+    own = experiment.learning.local_steps > 1 or experiment.runtime.clients == "unfolded"
+    budget.check(experiment.model.user.history, own_parameters=own)
 
 
 def worker_count(runtime: RuntimeConfig) -> int:

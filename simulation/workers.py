@@ -17,19 +17,20 @@ from numpy.typing import NDArray
 
 from everbloom.errors import InputError
 from everbloom.experiment import load_experiment
+from everbloom.memory import peak_bytes
 from everbloom.study import Study, open_study
 from simulation.cohort import CohortWorker
 from simulation.devices import DeviceWorker
 from simulation.grid import Answer, client_of
 from simulation.jobs import JobResult, Worker, by_content, deal, replies
-from simulation.memory import resident_bytes, training_memory
+from simulation.memory import PeakMemory, training_memory
 
 _AHEAD = 4
 """Jobs per worker that are under way or wait for their turn."""
 
 
 @contextmanager
-def serial_answers(study: Study, ledger: Path) -> Iterator[Answer]:
+def serial_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Answer]:
     """Does all jobs in this process. `ledger`: file of the devices' ledgers, [clients] int32."""
     participations = np.load(ledger, mmap_mode="r+")
     worker = make_worker(study, participations, training_memory(study.experiment.runtime, others=0, workers=1))
@@ -40,19 +41,20 @@ def serial_answers(study: Study, ledger: Path) -> Iterator[Answer]:
             for job, clients in jobs:
                 with _one_thread():
                     result = worker.train(content, clients)
+                peak.note(result.worker, result.held)
                 yield from replies(group, job, result)
 
     yield answer
 
 
 @contextmanager
-def parallel_answers(study: Study, experiment: Path, ledger: Path, workers: int) -> Iterator[Answer]:
+def parallel_answers(study: Study, experiment: Path, ledger: Path, workers: int, peak: PeakMemory) -> Iterator[Answer]:
     """Spreads jobs over processes; results do not depend on which. `experiment`: file of the resolved experiment."""
     with ProcessPoolExecutor(
         workers,
         mp_context=get_context("spawn"),
         initializer=_start_worker,
-        initargs=(experiment, ledger, resident_bytes(), workers),
+        initargs=(experiment, ledger, peak_bytes(), workers),
     ) as pool:
 
         def answer(messages: list[Message]) -> Iterator[Message]:
@@ -62,6 +64,7 @@ def parallel_answers(study: Study, experiment: Path, ledger: Path, workers: int)
                     results = _in_order(pool, task, [clients for _, clients in jobs], ahead=_AHEAD * workers)
                     try:
                         for (job, _), result in zip(jobs, results, strict=True):
+                            peak.note(result.worker, result.held)
                             yield from replies(group, job, result)
                     except BrokenProcessPool:
                         raise InputError(
