@@ -64,7 +64,10 @@ class Objective(Method):
 
     @abstractmethod
     def per_example(self, scores: "torch.Tensor", candidates: "Candidates") -> "torch.Tensor":
-        """[examples, scored, candidates] scores -> [examples] losses; each depends on its own example alone."""
+        """[examples, scored, candidates] scores -> [examples] losses; each depends on its own example alone.
+
+        The gradient with respect to scores in `candidates.masked` columns is exactly zero: norms of gradients rest on it.
+        """
 
 
 class ServerOptimizer(Method):

@@ -157,3 +157,20 @@ def test_only_learnt_positions_and_candidates_get_a_gradient(name):
     assert (line.grad[candidates.weight == 0] == 0).all()
     assert (line.grad[candidates.masked.expand_as(line)] == 0).all()
     assert (line.grad[candidates.weight > 0].abs().sum(dim=-1) > 0).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"mask_history": True}], ids=str)
+@pytest.mark.parametrize("name", OBJECTIVES.names())
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_masked_columns_have_no_gradient(name, options, scale):
+    """Exactly none, padding and repeats and negatives that are own items: what is added up for an item counts each of its gradients once."""
+    if options and name != "sampled-softmax":
+        pytest.skip("an option of sampled-softmax")
+    candidates = build_candidates(examples(), torch.tensor([NEGATIVES]), ITEMS)
+    given = (scores() * scale).requires_grad_()
+    losses = OBJECTIVES.parse({"name": name, **options}).per_example(given, candidates)
+    (gradient,) = torch.autograd.grad(losses.sum(), [given])
+    masked = candidates.masked.expand_as(gradient)
+    assert masked.any(dim=(1, 2)).all()
+    assert not gradient[masked].any()
+    assert gradient[~masked].any()

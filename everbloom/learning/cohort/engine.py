@@ -57,7 +57,7 @@ class CohortTrainer:
         """The clients' updates from `parameters` [params], summed. Raises `InputError` if one client does not fit into the memory."""
         start = self._start(parameters)
         trained = np.ones(len(cohort), dtype=np.bool_)
-        if self.learning.local_steps == 1:
+        if len(cohort) and self.learning.local_steps == 1:
             total = self.training.together(start, cohort)
             if bool(total.isfinite().all()):
                 return CohortUpdate(total.cpu().numpy()[None], trained)

@@ -57,7 +57,8 @@ def product_norm(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     if rows == 1:
         return left.square().sum(dim=(1, 2)) * right.square().sum(dim=(1, 2))
     if rows * (out + width) < out * width:  # the products of rows are fewer than the gradient's own entries
-        return ((left @ left.transpose(1, 2)) * (right @ right.transpose(1, 2))).sum(dim=(1, 2))
+        # Where rows cancel, what is left of the products is rounding, of either sign.
+        return ((left @ left.transpose(1, 2)) * (right @ right.transpose(1, 2))).sum(dim=(1, 2)).clamp(min=0)
     return (left.transpose(1, 2) @ right).square().sum(dim=(1, 2))
 
 

@@ -93,12 +93,11 @@ class ClientDeltas:
         """Writes each client's delta to its row of `each` [all clients, params], which holds zeros."""
         where = torch.from_numpy(self.clients).to(each.device)
         for slot in skeleton.dense:
-            each[where, slot.start : slot.end] = self.values[slot.name].flatten(1)
+            each[where, slot.start : slot.end] = self.values[slot.name].flatten(1).to(each.device)
         for slot in skeleton.tables:
             # Filled-up rows name item 0 again, with nothing to add.
-            skeleton.view(each, slot).index_put_(
-                (where.unsqueeze(1), self.rows), self.values[slot.name], accumulate=True
-            )
+            rows, values = self.rows.to(each.device), self.values[slot.name].to(each.device)
+            skeleton.view(each, slot).index_put_((where.unsqueeze(1), rows), values, accumulate=True)
 
 
 class ClientWeights:
@@ -177,7 +176,7 @@ class DenseDeltas:
 
     def write_to(self, each: torch.Tensor, skeleton: Skeleton) -> None:
         """Writes each client's delta to its row of `each` [all clients, params]."""
-        each[torch.from_numpy(self.clients).to(each.device)] = self.values
+        each[torch.from_numpy(self.clients).to(each.device)] = self.values.to(each.device)
 
 
 class PrivateWeights:

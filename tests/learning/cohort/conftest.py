@@ -1,0 +1,234 @@
+"""Small cohorts that hold what could go wrong in a batch, and what each client's own device makes of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from everbloom.config import LearningConfig, ModelConfig
+from everbloom.learning.cohort.batches import Cohort
+from everbloom.learning.cohort.engine import CPU, CohortTrainer
+from everbloom.learning.examples import Examples
+from everbloom.learning.local import Draws, LocalTrainer
+from everbloom.methods import OBJECTIVES
+from everbloom.models.layout import ParameterLayout
+from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.privacy.plan import PrivacyPlan
+
+ITEMS, WIDTH, NEGATIVES = 20, 5, 8
+RARE = ITEMS - 1
+"""An item of those clients only that are told to hold it."""
+FEATURES = {"features": {"name": "tfidf"}}
+VARIANTS: dict[str, dict[str, Any]] = {
+    "embedding": {},
+    "features": {"items": {**FEATURES, "embedding": False, "bias": "features"}},
+    "both": {"items": FEATURES},
+    "no-bias": {"items": {"bias": "none"}},
+    "behaviours": {"user": {"behaviours": True}},
+    "mlp": {"score": "mlp"},
+    "mlp-features": {"score": "mlp", "items": {**FEATURES, "embedding": False, "bias": "features", "bias_scale": 3.0}},
+    "deep": {"user": {"layers": 2, "heads": 4}},
+    "flat": {"user": {"layers": 0, "feedforward": 0}},
+    "scaled": {"items": {"bias_scale": 5.0}, "user": {"scale": 0.2, "feedforward": 0}},
+    "content": {"items": FEATURES, "content": {"lags": 3}},
+    "wide": {"dim": 32, "items": {**FEATURES, "bias": "features"}},
+}
+CLIP_NORMS = {
+    "mlp": 1.8,
+    "mlp-features": 7.0,
+    "flat": 4.4,
+    "scaled": 6.5,
+    "both": 16.0,
+    "features": 14.0,
+    "content": 16.0,
+    "wide": 120.0,
+}
+"""Norms that about half of the examples' gradients exceed; of the other variants: 8.5."""
+LOSSES: dict[str, dict[str, Any]] = {
+    **{name: {"name": name} for name in OBJECTIVES.names()},
+    "masked": {"name": "sampled-softmax", "mask_history": True},
+}
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> str:
+    """Every kind of model."""
+    return request.param
+
+
+@pytest.fixture(params=LOSSES)
+def objective(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Every objective."""
+    return LOSSES[request.param]
+
+
+@pytest.fixture(params=["windows", "next-item"])
+def kind(request: pytest.FixtureRequest) -> str:
+    """Both kinds of examples."""
+    return request.param
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model, how it is trained, and a cohort. `swell`: what the parameters of the rare item are multiplied with."""
+
+    config: ModelConfig
+    learning: LearningConfig
+    plan: PrivacyPlan | None
+    cohort: Cohort
+    swell: float = 1.0
+
+    def model(self) -> Recommender:
+        """The same anew each time."""
+        width = 48 if self.config.dim > 8 else 6
+        features = np.random.default_rng(0).normal(size=(ITEMS, width)).astype(np.float32)
+        model = build_recommender(ITEMS, features if self.config.items.features else None, self.config, seed=1)
+        drawn = torch.Generator().manual_seed(2)
+        with torch.no_grad():
+            for (
+                parameter
+            ) in model.parameters():  # branches that are zero at first would hide a mistake in what feeds them
+                parameter.add_(torch.randn(parameter.shape, generator=drawn) * 0.3)
+            if model.item.embedding is not None:
+                model.item.embedding.weight[RARE] *= self.swell
+        return model
+
+    @property
+    def layout(self) -> ParameterLayout:
+        """The parameters' layout."""
+        return ParameterLayout.of(self.model())
+
+    @property
+    def start(self) -> NDArray[np.float32]:
+        """[params] where everybody begins."""
+        return self.layout.flat(self.model())
+
+    def engine(self, batch: int | None = None, memory: int | None = None, device: torch.device = CPU) -> CohortTrainer:
+        """`batch`: bytes of activations at once, other than measured to be fast."""
+        made = CohortTrainer(self.model(), self.config, self.layout, self.learning, self.plan, memory, device)
+        if batch is not None:
+            made.budget = made.training.budget = replace(made.budget, batch=batch)
+        return made
+
+    def examples(self, client: int) -> Examples:
+        """One client's."""
+        first = self.cohort.first[client]
+        return self.cohort.examples.take(torch.arange(first, first + self.cohort.counts[client]))
+
+    def only(self, clients: Sequence[int]) -> "Case":
+        """The same with these clients."""
+        parts = [self.examples(client) for client in clients]
+        fields = ("items", "behaviour", "real", "weight", "place")
+        draws = self.cohort.draws
+        some = Cohort(
+            Examples(*(torch.cat([getattr(part, field) for part in parts]) for field in fields)),
+            self.cohort.counts[list(clients)],
+            self.cohort.negatives[list(clients)],
+            self.cohort.dropout[list(clients)],
+            None if draws is None else lambda: tuple(draws()[client] for client in clients),
+        )
+        return replace(self, cohort=some)
+
+    def on_devices(self) -> NDArray[np.float32]:
+        """[clients, params] each client's delta from its own device, with Opacus where there is a plan."""
+        trainer = LocalTrainer(self.model(), self.layout, self.learning, self.plan)
+        own = self.cohort.draws or (lambda: [Draws(key, None, None) for key in self.cohort.dropout])
+        return np.array(
+            [
+                trainer.update(self.start, self.examples(client), self.cohort.negatives[client : client + 1], draws)
+                for client, draws in enumerate(own())
+            ]
+        )
+
+
+def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[np.bool_]) -> Examples:
+    """Of different lengths; items twice in one example, item 0 (which padding names too), positions that teach nothing."""
+    length = rng.integers(1, WIDTH + 1, count)
+    place = np.arange(WIDTH)
+    real = place < length[:, None]
+    items = rng.integers(0, RARE, (count, WIDTH))
+    items[:, 2] = np.where(rng.random(count) < 0.5, items[:, 0], items[:, 2])
+    items[rare, 0] = RARE
+    weight = rng.choice([0.0, 1.0, 2.0], (count, WIDTH))
+    weight[:, 0] = 1
+    scored = np.broadcast_to(place, (count, WIDTH))
+    if kind == "next-item":
+        scored = length[:, None] - 1
+        weight = np.where(place == scored, rng.choice([1.0, 2.0], (count, 1)), 0)
+    return Examples(
+        torch.from_numpy(np.where(real, items, 0)),
+        torch.from_numpy(np.where(real, rng.integers(0, 7, (count, WIDTH)), 0)),
+        torch.from_numpy(real),
+        torch.from_numpy(np.where(real, weight, 0).astype(np.float32)),
+        torch.from_numpy(np.array(scored)),
+    )
+
+
+def draws_of(keys: NDArray[np.uint64]) -> tuple[Draws, ...]:
+    return tuple(
+        Draws(key, torch.Generator().manual_seed(10 + n), torch.Generator().manual_seed(1000 + n))
+        for n, key in enumerate(keys)
+    )
+
+
+@pytest.fixture(scope="session")
+def case_of() -> Callable[..., Case]:
+    """(variant, sizes, ...) -> a case whose clients hold so many examples each; other arguments belong to [learning].
+
+    A plan's clip norm is taken in units of one that about half of the examples exceed.
+    """
+
+    def build(
+        variant: str = "both",
+        sizes: Sequence[int] = (4, 0, 1, 9, 2),
+        kind: str = "windows",
+        plan: PrivacyPlan | None = None,
+        rare: Sequence[int] = (),
+        dropout: float = 0.0,
+        seed: int = 0,
+        swell: float = 1.0,
+        **learning: Any,
+    ) -> Case:
+        if plan is not None:
+            plan = replace(plan, clip_norm=plan.clip_norm * CLIP_NORMS.get(variant, 8.5))
+        table = {"dim": 8, **VARIANTS[variant]}
+        table["user"] = {
+            "layers": 1, "heads": 2, "history": WIDTH, "feedforward": 1, "dropout": dropout, **table.get("user", {})
+        }  # fmt: skip
+        rng = np.random.default_rng(seed)
+        counts = np.array(sizes, dtype=np.int64)
+        owner = np.repeat(np.arange(len(counts)), counts)
+        keys = np.arange(len(counts), dtype=np.uint64) * np.uint64(7919)
+        negatives = rng.integers(0, RARE, (len(counts), NEGATIVES))
+        negatives[:, -1] = negatives[:, 0]
+        cohort = Cohort(
+            examples_of(rng, len(owner), kind, np.isin(owner, rare)),
+            counts,
+            torch.from_numpy(negatives),
+            keys,
+            None if plan is None else lambda: draws_of(keys),
+        )
+        steps = {} if plan is None else {"local_steps": plan.steps_per_round}
+        table_of_learning = {"learning_rate": 0.05, "negatives": NEGATIVES, "examples": kind, **steps, **learning}
+        return Case(
+            ModelConfig.model_validate(table), LearningConfig.model_validate(table_of_learning), plan, cohort, swell
+        )
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def agree() -> Callable[..., None]:
+    """Fails unless the norm of the difference is so small a part of the norm of what is expected (or of what parameters are rounded to)."""
+
+    def check(found: Any, expected: Any, tolerance: float = 1e-5) -> None:
+        found, expected = (np.asarray(value, dtype=np.float64) for value in (found, expected))
+        assert found.shape == expected.shape
+        assert np.isfinite(found).all()
+        assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected) + 1e-8 * expected.size**0.5
+
+    return check
