@@ -81,7 +81,7 @@ class Curve:
 CURVES = (
     Curve("cohort", tuple(Size(cohort=n) for n in (10, 30, 100, 300, 1000, 3000)), lambda size, facts: size.cohort),
     Curve("population", tuple(Size(users=n) for n in (1000, 10_000, 100_000, 1_000_000)), lambda s, facts: s.users),
-    Curve("catalogue", tuple(Size(items=n) for n in (1000, 10_000, 100_000)), lambda size, facts: size.items),
+    Curve("catalogue", tuple(Size(items=n) for n in (1000, 10_000, 100_000)), lambda size, facts: int(facts["items"])),
     Curve(
         "parameters",
         tuple(Size(dim=n, embedding=True) for n in (8, 16, 32, 64, 128)),
