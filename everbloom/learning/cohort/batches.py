@@ -94,8 +94,8 @@ def _runs(owner: NDArray[np.int64], kind: NDArray[np.int64], most: int) -> NDArr
 class Batch:
     """One rectangle: examples [units * each], padded with ones that weigh nothing.
 
-    `client` [units] whose they are; `rows` [units * each] of the cohort's examples; `real` [units * each] bool: no padding; `negatives` [units, k] and
-    `masks` as the model takes them.
+    `client` [units] whose they are; `rows` [units * each] of the cohort's examples; `real` [units * each] bool: no padding; `negatives`
+    [units, k] and `masks` as the model takes them.
     """
 
     client: torch.Tensor

@@ -22,8 +22,8 @@ MOST_CLIENTS = 64
 
 @dataclass(frozen=True)
 class Budget:
-    """Bytes: `batch` of one batch's activations, of which each position takes `position`, each candidate's score `score`; `client` of one client's own
-    parameters; `fixed` of what there is once. `memory` is the limit for all of it, None for none.
+    """Bytes: `batch` of one batch's activations, of which each position takes `position`, each candidate's score `score`; `client` of one
+    client's own parameters; `fixed` of what there is once. `memory` is the limit for all of it, None for none.
 
     `scored` positions of an example (None: all), each against `columns` negatives and its own items.
     """
@@ -73,7 +73,9 @@ class Budget:
             )
 
 
-def make_budget(model: ModelConfig, learning: LearningConfig, parameters: int, items: int, memory: int | None) -> Budget:
+def make_budget(
+    model: ModelConfig, learning: LearningConfig, parameters: int, items: int, memory: int | None
+) -> Budget:
     """For one model over `items` items and one kind of example. `memory`: bytes for everything that training holds, None for no limit."""
     user = model.user
     # Kept for the backward pass, in vectors of dim: norms, query, key, value, what was read, out, twice the hidden layer.

@@ -2,21 +2,14 @@
 
 from typing import NamedTuple
 
-import numpy as np
 import torch
 
 from everbloom.learning.cohort.batches import Batch
+from everbloom.learning.cohort.places import Places, distinct
 from everbloom.learning.cohort.table import ItemTable
 from everbloom.methods import Objective
 from everbloom.models.content import ContentMatch
 from everbloom.models.recommender import Recommender
-
-
-class Places(NamedTuple):
-    """Where a batch's items stand in the item table: `own` [examples, positions], `other` [units, k] (or [examples, k]) int64."""
-
-    own: torch.Tensor
-    other: torch.Tensor
 
 
 class Passed(NamedTuple):
@@ -64,17 +57,3 @@ def similarities(content: ContentMatch, batch: Batch) -> torch.Tensor:
     mine = local.view(examples, 1, 1, positions).expand(-1, scored, content.lags, -1)
     found = torch.cat([torch.gather(lines, 3, mine), lines[..., width:]], dim=3)
     return (found * (back >= 0).unsqueeze(3)).transpose(2, 3)
-
-
-def distinct(items: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(rows [groups, most], local [groups, n]): each group's distinct items, filled up with item 0; where its `items` [groups, n] stand there."""
-    groups = len(items)
-    span = int(items.max()) + 1
-    group = np.arange(groups)[:, None]
-    found, place = np.unique(items.cpu().numpy() + group * span, return_inverse=True)
-    owner = found // span
-    first = np.searchsorted(owner, np.arange(groups))
-    rows = np.zeros((groups, int(np.bincount(owner, minlength=groups).max())), dtype=np.int64)
-    rows[owner, np.arange(len(found)) - first[owner]] = found % span
-    local = place.reshape(items.shape) - first[:, None]
-    return torch.from_numpy(rows).to(items.device), torch.from_numpy(local).to(items.device)

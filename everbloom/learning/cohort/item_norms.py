@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 
 from everbloom.learning.cohort.batches import Batch
-from everbloom.learning.cohort.forward import distinct
 from everbloom.learning.cohort.norms import product_norm
+from everbloom.learning.cohort.places import distinct
 from everbloom.models.items import ItemEncoder
 
 

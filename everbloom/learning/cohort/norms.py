@@ -1,7 +1,7 @@
 """Norms and weighted sums of per-example gradients that are never written out, from what a layer met and what came back to it.
 
-Ghost norms (Goodfellow, arXiv 1510.01799; Li et al., ICLR 2022, arXiv 2110.05679) where they are cheaper than the gradients themselves, and book-keeping
-(Bu et al., ICML 2023, arXiv 2210.00038): the clipped sum comes from the same records, so no second backward pass is needed.
+Ghost norms (Goodfellow, arXiv 1510.01799; Li et al., ICLR 2022, arXiv 2110.05679) where they are cheaper than the gradients themselves, and
+book-keeping (Bu et al., ICML 2023, arXiv 2210.00038): the clipped sum comes from the same records, so no second backward pass is needed.
 """
 
 from collections.abc import Sequence

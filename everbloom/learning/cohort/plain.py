@@ -11,8 +11,9 @@ from everbloom.config import LearningConfig
 from everbloom.data.ranges import flat_ranges
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
-from everbloom.learning.cohort.forward import Places, distinct, forward, similarities
-from everbloom.learning.cohort.table import ItemTable, RowNumbers
+from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.places import Places, RowNumbers, own_tables, touched_items
+from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import ClientDeltas, ClientWeights, SharedWeights, Skeleton
 from everbloom.learning.masks import draw_masks
 
@@ -70,7 +71,7 @@ class PlainTraining:
         """The items [clients, rows] that each of the clients `some` reads, and the batches of their examples: the same in every step."""
         first, device = cohort.first[some], self.skeleton.device
         _, examples = flat_ranges(first, first + cohort.counts[some])
-        rows, own, other = _own_tables(cohort, examples, some)
+        rows, own, other = own_tables(cohort, examples, some)
         rows, offset = rows.to(device), torch.arange(len(some)) * rows.shape[1]
         parts = []
         units = units_of(cohort, examples, self.budget.most_examples(self.model.history))
@@ -79,7 +80,9 @@ class PlainTraining:
             clients = torch.from_numpy(np.searchsorted(some, units.client[which]))
             mine = torch.from_numpy(np.searchsorted(examples, batch.rows.numpy()))
             shift = offset[clients].repeat_interleave(len(batch.rows) // len(which))
-            places = Places(own[mine, : batch.length] + shift.unsqueeze(1), other[clients] + offset[clients].unsqueeze(1))
+            places = Places(
+                own[mine, : batch.length] + shift.unsqueeze(1), other[clients] + offset[clients].unsqueeze(1)
+            )
             moved = batch.to(device)
             similar = None if self.model.content is None else similarities(self.model.content, moved)
             parts.append(_Part(moved, batch.rows, Places(*(p.to(device) for p in places)), clients.to(device), similar))
@@ -100,34 +103,6 @@ def _share(cohort: Cohort) -> torch.Tensor:
     """[examples] each one's weight in its client's mean."""
     counts = torch.from_numpy(cohort.counts)
     return torch.repeat_interleave(1 / counts.clamp(min=1), counts)
-
-
-def touched_items(cohort: Cohort) -> NDArray[np.int64]:
-    """All items that the cohort reads, with repeats; 0 among them, which padding points to."""
-    return np.concatenate(([0], cohort.examples.items.numpy().reshape(-1), cohort.negatives.numpy().reshape(-1)))
-
-
-def client_tables(batch: Batch) -> tuple[torch.Tensor, Places]:
-    """(rows [clients, rows]: the items that each client reads in a batch, places in these tables laid one after the other)."""
-    units, k = batch.negatives.shape
-    rows, local = distinct(torch.cat([batch.examples.items.view(units, -1), batch.negatives], dim=1))
-    flat = local + torch.arange(units, device=local.device).unsqueeze(1) * rows.shape[1]
-    return rows, Places(flat[:, :-k].reshape(batch.examples.items.shape), flat[:, -k:])
-
-
-def _own_tables(
-    cohort: Cohort, examples: NDArray[np.int64], some: NDArray[np.int64]
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """(rows [clients, rows], own [examples, positions], other [clients, k]): the items that each of the clients `some` reads in any of its
-    `examples`, and where each example's own items and each client's negatives stand among them."""
-    whole = units_of(cohort, examples, most=None)
-    rectangle, real = whole.rectangle(np.arange(len(some)))
-    items = cohort.examples.items[torch.from_numpy(rectangle)].flatten(1)
-    negatives = cohort.negatives[torch.from_numpy(some)]
-    rows, local = distinct(torch.cat([items, negatives], dim=1))
-    k = negatives.shape[1]
-    own = local[:, :-k].reshape(*rectangle.shape, -1)[torch.from_numpy(real)]
-    return rows, own, local[:, -k:]
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from everbloom.config import LearningConfig
 from everbloom.learning.cohort import item_norms, norms
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
-from everbloom.learning.cohort.forward import Places, forward, similarities
-from everbloom.learning.cohort.plain import client_tables, touched_items
-from everbloom.learning.cohort.table import ItemTable, RowNumbers
+from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.places import Places, RowNumbers, client_tables, touched_items
+from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import DenseDeltas, PrivateWeights, SharedWeights, Skeleton
 from everbloom.learning.local import Draws
 from everbloom.learning.masks import draw_masks

@@ -1,8 +1,6 @@
 """Item vectors of the touched rows only, computed once for all who read them; their gradient is collected and goes through the item encoder once."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from everbloom.models.items import ItemEncoder
 
@@ -39,18 +37,3 @@ class ItemTable:
         needed = [(output, gradient) for output, gradient in pairs if output.requires_grad]
         outputs, gradients = zip(*needed, strict=True)
         torch.autograd.backward(outputs, [g.view(o.shape) for o, g in zip(outputs, gradients, strict=True)])
-
-
-class RowNumbers:
-    """Which catalogue items are touched, and where each stands among them."""
-
-    def __init__(self, items: int, used: NDArray[np.int64], device: torch.device) -> None:
-        """`used`: items, with repeats. What it gives lies on `device`."""
-        touched = np.zeros(items, dtype=np.bool_)
-        touched[used] = True
-        self.rows = torch.from_numpy(np.flatnonzero(touched)).to(device)
-        self._place = torch.from_numpy(np.cumsum(touched) - 1).to(device)
-
-    def of(self, items: torch.Tensor) -> torch.Tensor:
-        """Their places among `rows`."""
-        return self._place[items]

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from everbloom.config import ContentConfig
 from everbloom.learning.cohort.batches import Cohort, make_batch, pieces, units_of
-from everbloom.learning.cohort.forward import distinct, similarities
+from everbloom.learning.cohort.forward import similarities
+from everbloom.learning.cohort.places import distinct
 from everbloom.learning.examples import Examples
 from everbloom.models.content import ContentMatch
 
