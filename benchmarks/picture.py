@@ -37,9 +37,10 @@ def draw(curves: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
         memory.set_xscale("log")
         memory.set_xlabel(name)
         for axis in (speed, memory):
-            axis.set_ylim(bottom=0)
             axis.grid(alpha=0.25, linewidth=0.6)
             axis.spines[["top", "right"]].set_visible(False)
+    for row in axes:
+        row[0].set_ylim(bottom=0)  # shared by the row, once all of it is drawn
     axes[0, 0].set_ylabel("clients per second")
     axes[1, 0].set_ylabel("peak memory, MB")
     path.parent.mkdir(parents=True, exist_ok=True)
