@@ -160,20 +160,26 @@ def _cut(examples: Examples, real: torch.Tensor, length: int) -> Examples:
     )
 
 
+_PADDING = 0.2
+"""Of a rectangle; with more of it another one is begun, unless this one is so small that one more costs more than its padding:"""
+_WORTH_PADDING = 0.25
+"""of the budget."""
+
+
 def pieces(units: Units, budget: int, cost: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
     """Units in rectangles that cost at most `budget` each (or hold one unit). `cost` [units] of one example of each.
 
-    Sorted by length and size, so that what is padded to the longest and largest is about as long and large.
+    Sorted by size and length, so that what is padded to the largest and longest is about as large and long.
     """
-    order = np.lexsort((units.sizes, units.length))
+    order = np.lexsort((units.length, units.sizes))
     sizes, costs = units.sizes[order].tolist(), cost[order].tolist()
-    start = 0
-    while start < len(order):
-        stop, widest, dearest = start, 0, 0
-        while stop < len(order):
-            widest, dearest = max(widest, sizes[stop]), max(dearest, costs[stop])
-            if stop > start and (stop + 1 - start) * widest * dearest > budget:
-                break
-            stop += 1
-        yield order[start:stop]
-        start = stop
+    start = widest = dearest = needed = 0
+    for stop, (size, one) in enumerate(zip(sizes, costs, strict=True)):
+        widest, dearest, needed = max(widest, size), max(dearest, one), needed + size * one
+        whole = (stop + 1 - start) * widest * dearest
+        wasteful = whole > budget * _WORTH_PADDING and needed < whole * (1 - _PADDING)
+        if stop > start and (whole > budget or wasteful):
+            yield order[start:stop]
+            start, widest, dearest, needed = stop, size, one, size * one
+    if len(order):
+        yield order[start:]
