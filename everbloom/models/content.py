@@ -36,9 +36,13 @@ class ContentMatch(nn.Module):
         read, real = self._read(items, place)
         examples, scored, lags, width = read.shape
         groups, k = negatives.shape
-        own = torch.einsum("bslf,bcf->bscl", read, self.features[items])
+        own = torch.einsum("bslf,bcf->bscl", read, functional.embedding(items, self.features))
         rows = read.reshape(groups, examples // max(groups, 1) * scored * lags, width)
-        other = (rows @ self.features[negatives].transpose(1, 2)).view(examples, scored, lags, k).transpose(2, 3)
+        other = (
+            (rows @ functional.embedding(negatives, self.features).transpose(1, 2))
+            .view(examples, scored, lags, k)
+            .transpose(2, 3)
+        )
         return torch.cat([own, other], dim=2) * real.unsqueeze(2)
 
     def pooled(self, items: torch.Tensor, length: torch.Tensor) -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from everbloom.config import ItemModelConfig
 
@@ -34,7 +35,7 @@ class ItemEncoder(nn.Module):
         bias = torch.zeros(item.shape, device=item.device)
         vector = torch.zeros((), device=item.device)
         if self.features is not None and self.adapter is not None:
-            features = self.features[item]
+            features = functional.embedding(item, self.features)
             vector = vector + self.adapter(features)
             if self.feature_bias is not None:
                 bias = bias + self.feature_bias(features).squeeze(-1)

@@ -21,7 +21,8 @@ class Attention(nn.Module):
         """[examples, positions, dim] -> what each position (or each at `place` [examples, asked]) reads: position t reads positions <= t."""
         examples, positions, dim = states.shape
         query, key, value = (
-            self.mix(states).view(examples, positions, 3, self.heads, dim // self.heads).permute(2, 0, 3, 1, 4)
+            part.view(examples, positions, self.heads, dim // self.heads).transpose(1, 2)
+            for part in self.mix(states).split(dim, dim=2)
         )
         if place is None:
             read = functional.scaled_dot_product_attention(query, key, value, is_causal=True)

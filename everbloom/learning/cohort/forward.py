@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 import torch
+from torch.nn import functional
 
 from everbloom.learning.cohort.batches import Batch
 from everbloom.learning.cohort.places import Places, distinct
@@ -45,8 +46,8 @@ def similarities(content: ContentMatch, batch: Batch) -> torch.Tensor:
     units, k = batch.negatives.shape
     examples, positions = batch.examples.items.shape
     rows, local = distinct(batch.examples.items.view(units, -1))
-    vectors = content.features[rows]
-    every = torch.cat([vectors, content.features[batch.negatives]], dim=1)
+    vectors = functional.embedding(rows, content.features)
+    every = torch.cat([vectors, functional.embedding(batch.negatives, content.features)], dim=1)
     products = vectors @ every.transpose(1, 2)
     back = batch.examples.place.unsqueeze(2) - 1 - torch.arange(content.lags, device=rows.device)
     scored = back.shape[1]

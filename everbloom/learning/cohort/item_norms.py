@@ -8,6 +8,7 @@ examples, and never written out.
 from dataclasses import dataclass
 
 import torch
+from torch.nn import functional
 
 from everbloom.learning.cohort.batches import Batch
 from everbloom.learning.cohort.norms import product_norm
@@ -66,8 +67,8 @@ def _adapter(encoder: ItemEncoder, batch: Batch, gradients: ItemGradients) -> to
     dim, width = gradients.own.shape[2], encoder.features.shape[1]
     if rows * (dim + width) < dim * width:
         return _adapter_by_products(encoder.features, batch, gradients)
-    own = encoder.features[batch.examples.items]
-    other = _per_unit(gradients.left, encoder.features[batch.negatives])
+    own = functional.embedding(batch.examples.items, encoder.features)
+    other = _per_unit(gradients.left, functional.embedding(batch.negatives, encoder.features))
     return product_norm(torch.cat([gradients.own, gradients.right], dim=1), torch.cat([own, other], dim=1))
 
 
@@ -75,15 +76,15 @@ def _adapter_by_products(features: torch.Tensor, batch: Batch, gradients: ItemGr
     """The same from products of pairs of rows; those of the features are taken once for all examples of a unit, which share most of their items."""
     units, k = batch.negatives.shape
     examples, positions = batch.examples.items.shape
-    negatives = features[batch.negatives]
+    negatives = functional.embedding(batch.negatives, features)
     rows, local = distinct(batch.examples.items.view(units, -1))
     most = rows.shape[1]
     if examples * positions**2 < units * most**2:  # pairs within examples are fewer than pairs within units
-        vectors = features[batch.examples.items]
+        vectors = functional.embedding(batch.examples.items, features)
         own = vectors @ vectors.transpose(1, 2)
         other = (vectors.view(units, -1, features.shape[1]) @ negatives.transpose(1, 2)).view(examples, positions, k)
     else:
-        vectors = features[rows]
+        vectors = functional.embedding(rows, features)
         unit = torch.arange(units, device=rows.device).repeat_interleave(examples // units)
         place = local.view(examples, positions) + unit.unsqueeze(1) * most
         pairs = place.unsqueeze(2) * most + local.view(examples, 1, positions)
@@ -104,8 +105,10 @@ def _adapter_by_products(features: torch.Tensor, batch: Batch, gradients: ItemGr
 def _feature_bias(encoder: ItemEncoder, batch: Batch, gradients: ItemGradients) -> torch.Tensor:
     """[examples, features] the gradient, but for the scale."""
     assert encoder.features is not None
-    own = (gradients.own_bias.unsqueeze(1) @ encoder.features[batch.examples.items]).squeeze(1)
-    return own + _per_unit(gradients.other_bias.unsqueeze(1), encoder.features[batch.negatives]).squeeze(1)
+    own = (gradients.own_bias.unsqueeze(1) @ functional.embedding(batch.examples.items, encoder.features)).squeeze(1)
+    return own + _per_unit(
+        gradients.other_bias.unsqueeze(1), functional.embedding(batch.negatives, encoder.features)
+    ).squeeze(1)
 
 
 def _per_unit(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

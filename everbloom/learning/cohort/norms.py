@@ -67,20 +67,33 @@ def weighted_gradient(
 ) -> dict[str, torch.Tensor]:
     """Parameter of the layer -> sum of the examples' gradients, each times its `factor` [examples]: [*shape], or one for each of `clients` equal
     groups of examples [clients, *shape]."""
-    back = use.back * factor.view(-1, 1, 1)
     groups = 1 if clients is None else clients
-    rows = back.reshape(groups, -1, back.shape[2])
     if isinstance(module, nn.Linear):
-        found = {"weight": rows.transpose(1, 2) @ use.met.reshape(groups, -1, use.met.shape[2])}
+        # The narrower side is cheaper to scale.
+        back, met = use.back, use.met
+        if met.shape[2] < back.shape[2]:
+            met = met * factor.view(-1, 1, 1)
+        else:
+            back = back * factor.view(-1, 1, 1)
+        product = back.reshape(groups, -1, back.shape[2]).transpose(1, 2) @ met.reshape(groups, -1, met.shape[2])
+        found = {"weight": product}
         if module.bias is not None:
-            found["bias"] = rows.sum(dim=1)
-    elif isinstance(module, nn.LayerNorm):
+            sums = use.back.sum(dim=1).view(groups, -1, back.shape[2])
+            found["bias"] = (factor.view(groups, 1, -1) @ sums).squeeze(1)
+        return _as_asked(found, clients)
+    back = use.back * factor.view(-1, 1, 1)
+    rows = back.reshape(groups, -1, back.shape[2])
+    if isinstance(module, nn.LayerNorm):
         found = {"weight": (rows * use.met.reshape(rows.shape)).sum(dim=1), "bias": rows.sum(dim=1)}
     elif isinstance(module, nn.Embedding):
         grouped = Use(use.met.reshape(groups, -1), rows)
         found = {"weight": _table_rows(grouped, module.num_embeddings)}
     else:
         raise TypeError(f"no rule for {type(module).__name__}")
+    return _as_asked(found, clients)
+
+
+def _as_asked(found: dict[str, torch.Tensor], clients: int | None) -> dict[str, torch.Tensor]:
     return {name: value.squeeze(0) for name, value in found.items()} if clients is None else found
 
 
