@@ -192,7 +192,7 @@ class PrivateWeights:
 
     def install(self, which: torch.Tensor, rows: torch.Tensor) -> None:
         """Puts the parameters of the clients `which` [units] into the model, of tables the `rows` [units, rows]."""
-        mine = self.values[which]
+        mine = self.values.index_select(0, which)
         self._leaves = {slot.name: self.skeleton.view(mine, slot).requires_grad_() for slot in self.skeleton.dense}
         for slot in self.skeleton.tables:
             whole = self.skeleton.view(self.values, slot)
