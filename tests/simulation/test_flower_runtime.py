@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
@@ -164,8 +165,18 @@ def test_what_goes_wrong_is_one_line_that_names_the_log(scripts, told, stand_ins
     assert left_over(scratch) == [log.parent]
 
 
+@pytest.fixture
+def hears_interrupts() -> Iterator[None]:
+    """A shell starts what it runs in the background deaf to Ctrl-C; this process may be one of those."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "raised"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit)])
-def test_an_interrupted_run_leaves_nothing_running(number, raised, stand_ins, tiny, tmp_path, scratch):
+def test_an_interrupted_run_leaves_nothing_running(
+    number, raised, stand_ins, tiny, tmp_path, scratch, hears_interrupts
+):
     reached = tmp_path / "reached"
     stand_ins(flwr=f"open({str(reached)!r}, 'w').close(); {NODE}")
 
