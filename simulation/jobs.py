@@ -13,9 +13,10 @@ from everbloom.memory import peak_bytes
 from everbloom.wire import TRAIN, Update
 from simulation.memory import process_name
 
-_CLIENTS = 32
-"""Of one job: enough to fill batches of similar clients, few enough that jobs even out over workers."""
-_LEAST_JOBS = 8
+_CLIENTS = 25
+"""Of one job, at most: enough to fill batches of similar clients (half as many cost a half more each), few enough that jobs even out over workers."""
+_LEAST_JOBS = 4
+"""However small the cohort."""
 
 
 @dataclass(frozen=True, eq=False)
