@@ -31,6 +31,7 @@ from server.run_directory import RunDirectory
 from simulation import ray_cluster
 from simulation.commands import start_run
 from simulation.grid import Answer, InProcessGrid, client_of, identify, node_of
+from simulation.memory import PeakMemory
 from simulation.processes import free_ports
 from simulation.ray_cluster import check_ray, crew_size, gpu_share
 from simulation.ray_workers import ray_answers
@@ -122,7 +123,7 @@ def charged(folder: Path) -> Path:
 def expected(study: Study, folder: Path) -> tuple[list[tuple[object, ...]], np.ndarray]:
     folder.mkdir()
     ledger = charged(folder)
-    with serial_answers(study, ledger) as answer:
+    with serial_answers(study, ledger, PeakMemory()) as answer:
         return a_round(study, answer), np.load(ledger)
 
 
@@ -134,7 +135,7 @@ def test_the_replies_are_those_of_one_process_to_the_byte_whoever_dies(cluster, 
     study = opened(tiny(users=USERS, privacy=PRIVATE, runtime=runtime))
     replies, participations = expected(study, tmp_path / "one")
     ledger = charged(tmp_path)
-    with ray_answers(study, ledger) as answer:
+    with ray_answers(study, ledger, PeakMemory()) as answer:
         victim, other = workers_of(cluster.pid)
         os.kill(victim, signal.SIGSTOP)
         threading.Timer(1.0, os.kill, (victim, signal.SIGKILL)).start()

@@ -122,6 +122,6 @@ def test_jobs_name_clients_and_messages(experiment, opened):
     wanted = [9, 3, 13, 0, 7, 1, 2, 4, 5, 6, 8]
     messages = [Message(RecordDict(), dst_node_id=node_of(client), message_type=TRAIN) for client in wanted]
     jobs = dealt(study, messages)
-    assert len(jobs) == 8
+    assert len(jobs) == 4
     assert [wanted[place] for job, _ in jobs for place in job] == [client for _, own in jobs for client in own]
     assert sorted(client for _, own in jobs for client in own) == sorted(wanted)
