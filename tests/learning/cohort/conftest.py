@@ -223,18 +223,12 @@ def case_of() -> Callable[..., Case]:
 
 @pytest.fixture(scope="session")
 def agree() -> Callable[..., None]:
-    """Fails unless the norm of the difference is so small a part of the norm of what is expected, or of what parameters are rounded to.
+    """Fails unless the norm of the difference is so small a part of the norm of what is expected (or of what parameters are rounded to)."""
 
-    A device's delta is the difference of two rounded parameters, once for each of the `clients` that are summed.
-    """
-
-    def check(found: Any, expected: Any, tolerance: float = 1e-5, clients: int = 1) -> None:
+    def check(found: Any, expected: Any, tolerance: float = 1e-5) -> None:
         found, expected = (np.asarray(value, dtype=np.float64) for value in (found, expected))
         assert found.shape == expected.shape
         assert np.isfinite(found).all()
-        assert (
-            np.linalg.norm(found - expected)
-            <= tolerance * np.linalg.norm(expected) + 3e-8 * (expected.size * clients) ** 0.5
-        )
+        assert np.linalg.norm(found - expected) <= tolerance * np.linalg.norm(expected) + 1e-8 * expected.size**0.5
 
     return check

@@ -31,7 +31,7 @@ def matches(agree):
             agree(found, device)
         total = engine.total(case.start, case.cohort)
         assert total.trained.all()
-        agree(total.deltas, expected.sum(axis=0, keepdims=True), clients=len(expected))
+        agree(total.deltas, expected.sum(axis=0, keepdims=True))
         return expected
 
     return check
