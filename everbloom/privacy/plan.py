@@ -9,7 +9,8 @@ from typing import Literal
 
 from everbloom.config import LearningConfig, ModelConfig, PrivacyConfig
 from everbloom.errors import PrivacyError
-from everbloom.privacy.accounting import gaussian_epsilon, gaussian_mu, poisson_epsilon, poisson_noise
+from everbloom.privacy.accounting.gaussian import gaussian_epsilon, gaussian_mu
+from everbloom.privacy.accounting.sampled import poisson_epsilon, poisson_noise
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ from pydantic import ValidationError
 
 from everbloom.config import LearningConfig, ModelConfig, PrivacyConfig
 from everbloom.errors import PrivacyError
-from everbloom.privacy.accounting import gaussian_epsilon, poisson_epsilon
+from everbloom.privacy.accounting.gaussian import gaussian_epsilon
+from everbloom.privacy.accounting.sampled import poisson_epsilon
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 
 MODEL = ModelConfig.model_validate({"user": {"history": 7}})

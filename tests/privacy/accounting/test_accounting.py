@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from opacus.accountants import PRVAccountant, RDPAccountant
 from scipy.stats import norm
 
-from everbloom.privacy.accounting import gaussian_epsilon, gaussian_mu, poisson_epsilon, poisson_noise
+from everbloom.privacy.accounting.gaussian import gaussian_epsilon, gaussian_mu
+from everbloom.privacy.accounting.sampled import poisson_epsilon, poisson_noise
 
 
 @pytest.mark.parametrize(
