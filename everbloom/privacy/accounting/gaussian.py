@@ -21,6 +21,7 @@ def gaussian_epsilon(mu: float, delta: float) -> float:
     return float(brentq(lambda epsilon: _gaussian_delta(epsilon, mu) - delta, 0.0, high, xtol=1e-9))
 
 
+@lru_cache(maxsize=4096)
 def gaussian_mu(epsilon: float, delta: float) -> float:
     """The largest mu with `gaussian_epsilon(mu, delta) <= epsilon`."""
     high = 1.0

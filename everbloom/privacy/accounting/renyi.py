@@ -32,8 +32,8 @@ def gaussian_rdp(mu_squared: float, order: float) -> float:
 def poisson_rdp(noise_multiplier: float, sample_rate: float, order: float) -> float:
     """One Poisson-sampled Gaussian step at an order (Mironov, Talwar and Zhang, 2019, section 3.3; dp-accounting).
 
-    Where the series for a fractional order does not converge (small orders with little noise), the chord between the whole orders beside it: a
-    bound above.
+    Exact at whole orders. In between it is the smaller of two bounds: dp-accounting's series, which adds up absolute values and does not
+    converge with little noise, and the chord between the whole orders beside it.
     """
     if sample_rate == 1:
         return gaussian_rdp(noise_multiplier**-2, order)
@@ -44,12 +44,14 @@ def poisson_rdp(noise_multiplier: float, sample_rate: float, order: float) -> fl
     accountant = RdpAccountant([order], NeighboringRelation.ADD_OR_REMOVE_ONE)
     with _quiet():
         accountant.compose(PoissonSampledDpEvent(sample_rate, GaussianDpEvent(noise_multiplier)))
-    found = float(accountant.rdp[0])
-    if math.isinf(found) and order != int(order):
-        below, above = math.floor(order), math.ceil(order)
-        lower = poisson_rdp(noise_multiplier, sample_rate, float(below)) if below > 1 else 0.0
-        return rdp_between(order, (below, above), (lower, poisson_rdp(noise_multiplier, sample_rate, float(above))))
-    return max(0.0, found)
+    found = max(0.0, float(accountant.rdp[0]))
+    below, above = math.floor(order), math.ceil(order)
+    if below == above:
+        return found
+    beside = [
+        poisson_rdp(noise_multiplier, sample_rate, float(whole)) if whole > 1 else 0.0 for whole in (below, above)
+    ]
+    return min(found, rdp_between(order, (below, above), beside))
 
 
 @lru_cache(maxsize=1024)
