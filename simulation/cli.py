@@ -98,8 +98,10 @@ def main() -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing about a run leaves the machine
     warnings.filterwarnings("ignore", message="Secure RNG turned off")  # the README's privacy section says so
     from simulation.data_command import data_app
+    from simulation.frontier_command import frontier
 
     app.add_typer(data_app, name="data")
+    app.command()(frontier)
     try:
         app()
     except (InputError, FloatingPointError) as error:

@@ -1,0 +1,184 @@
+"""What a frontier runs: every epsilon under every unit and mechanism, each with every seed."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from everbloom.errors import ConfigError
+from everbloom.experiment import Experiment, parse_experiment
+
+UNITS: Mapping[str, tuple[str, ...]] = {
+    "dp-sgd": ("example", "interaction"),
+    "central": ("user",),
+    "distributed": ("user",),
+    "local": ("user",),
+    "matrix-factorisation": ("user",),
+}
+"""mechanism -> the units it can keep private; the first is meant where neither the command nor the experiment names one of them."""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One place on the frontier. `epsilon` is None without privacy, `mechanism` where the experiment names none."""
+
+    unit: str
+    mechanism: str | None
+    epsilon: float | None
+
+    @property
+    def line(self) -> str:
+        """The curve this lies on: unit and mechanism."""
+        return self.unit if self.mechanism is None else f"{self.unit}, {self.mechanism}"
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return "no privacy" if self.epsilon is None else f"{self.line}, epsilon {written(self.epsilon)}"
+
+    @property
+    def name(self) -> str:
+        """As a part of a directory's name."""
+        if self.epsilon is None:
+            return "no-privacy"
+        return "-".join(filter(None, (self.unit, self.mechanism, "epsilon", written(self.epsilon))))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run."""
+
+    point: Point
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Of its directory."""
+        return f"{self.point.name}-seed-{self.seed}"
+
+    @property
+    def label(self) -> str:
+        """In words."""
+        return f"{self.point.label}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Grid:
+    """All points with all seeds."""
+
+    points: tuple[Point, ...]
+    seeds: tuple[int, ...]
+
+    @property
+    def cells(self) -> list[Cell]:
+        """In the order in which they are run: one seed everywhere before the next, so that a frontier cut short is coarse rather than partial."""
+        return [Cell(point, seed) for seed in self.seeds for point in self.points]
+
+
+def make_grid(
+    base: Experiment, epsilons: Iterable[str], units: Iterable[str], mechanisms: Iterable[str], seeds: int
+) -> Grid:
+    """The grid that the command's options ask for. A mechanism implies its unit; given both, they are paired where they fit.
+
+    Each option is a list of words, or of words separated by commas. Seeds count from the experiment's own. Raises `ConfigError`.
+    """
+    if seeds < 1:
+        raise ConfigError(f"--seeds {seeds}: expected 1 or more")
+    wanted = _epsilons(_words("--epsilon", epsilons))
+    points = []
+    private = [epsilon for epsilon in wanted if epsilon is not None]
+    if private:
+        for unit, mechanism in _lines(base, _words("--unit", units), _words("--mechanism", mechanisms)):
+            # What the experiment makes of it: the unit's default mechanism, if there is one, is named like one that was asked for.
+            meant = cell_experiment(base, Cell(Point(unit, mechanism, private[0]), base.seed))
+            found = _mechanism(_privacy(meant))
+            points += [Point(unit, found, epsilon) for epsilon in private]
+    if None in wanted:
+        points.append(Point("none", None, None))
+    return Grid(tuple(dict.fromkeys(points)), tuple(range(base.seed, base.seed + seeds)))
+
+
+def cell_experiment(base: Experiment, cell: Cell) -> Experiment:
+    """The experiment with this cell's privacy and seed; everything else in [privacy] stays as it was. Raises `ConfigError` if they do not fit."""
+    tables = base.model_dump(mode="json", exclude_none=True)
+    point = cell.point
+    if point.epsilon is None:
+        privacy: dict[str, Any] = {"unit": "none"}
+    else:
+        named = _mechanism(tables["privacy"])
+        privacy = {key: value for key, value in tables["privacy"].items() if key != "noise_multiplier"}
+        privacy |= {"unit": point.unit, "epsilon": point.epsilon}
+        if point.mechanism != named:  # a mechanism's options belong to it alone
+            privacy.pop("mechanism", None)
+            privacy |= {} if point.mechanism is None else {"mechanism": {"name": point.mechanism}}
+    return parse_experiment({**tables, "seed": cell.seed, "privacy": privacy}, where=point.label)
+
+
+def written(epsilon: float) -> str:
+    """An epsilon in the shortest form that tells it from every other one: 8, 0.5."""
+    return f"{epsilon:g}" if float(f"{epsilon:g}") == epsilon else repr(epsilon)
+
+
+def _words(option: str, given: Iterable[str]) -> list[str]:
+    words = [word.strip() for text in given for word in text.split(",")]
+    if not all(words):
+        raise ConfigError(f"{option}: an empty word; expected words separated by commas")
+    return list(dict.fromkeys(words))
+
+
+def _epsilons(words: Sequence[str]) -> list[float | None]:
+    """In rising order, None at the end."""
+    found: set[float] = set()
+    for word in words:
+        if word == "none":
+            continue
+        try:
+            epsilon = float(word)
+        except ValueError:
+            epsilon = math.nan
+        if not (math.isfinite(epsilon) and epsilon > 0):
+            raise ConfigError(f"--epsilon {word}: expected positive numbers or none, for example 1,2,4,8,none")
+        found.add(epsilon)
+    if not words:
+        raise ConfigError("--epsilon: nothing given; expected positive numbers or none, for example 1,2,4,8,none")
+    return [*sorted(found), *([None] if "none" in words else [])]
+
+
+def _lines(base: Experiment, units: Sequence[str], mechanisms: Sequence[str]) -> list[tuple[str, str | None]]:
+    """(unit, mechanism) of each curve; None: what the experiment means by the unit."""
+    own = base.privacy.unit
+    if "none" in units:
+        raise ConfigError("--unit none: runs without privacy are asked for with --epsilon none")
+    for mechanism in mechanisms:
+        if mechanism not in UNITS:
+            raise ConfigError(f"--mechanism {mechanism}: unknown; expected one of: {', '.join(UNITS)}")
+    if not units and not mechanisms:
+        if own == "none":
+            raise ConfigError(
+                "privacy.unit: the experiment is not private, so an epsilon alone means nothing; give --unit, for example --unit example"
+            )
+        return [(own, _mechanism(_privacy(base)))]
+    if not mechanisms:
+        return [(unit, _mechanism(_privacy(base)) if unit == own else None) for unit in units]
+    if not units:
+        return [(own if own in UNITS[name] else UNITS[name][0], name) for name in mechanisms]
+    pairs = [(unit, name) for unit in units for name in mechanisms if unit in UNITS[name]]
+    for unit in units:
+        if unit not in [paired for paired, _ in pairs]:
+            raise ConfigError(f"--unit {unit}: none of --mechanism {','.join(mechanisms)} gives a guarantee for it")
+    for name in mechanisms:
+        if name not in [paired for _, paired in pairs]:
+            raise ConfigError(
+                f"--mechanism {name}: gives a guarantee for {' and '.join(UNITS[name])}, not for --unit {','.join(units)}"
+            )
+    return list(pairs)
+
+
+def _privacy(experiment: Experiment) -> dict[str, Any]:
+    return experiment.privacy.model_dump(mode="json", exclude_none=True)
+
+
+def _mechanism(privacy: Mapping[str, Any]) -> str | None:
+    """The mechanism's name in a [privacy] table."""
+    mechanism = privacy.get("mechanism")
+    return str(mechanism["name"]) if isinstance(mechanism, Mapping) else None
