@@ -81,6 +81,28 @@ def test_the_skellam_bound_has_power():
     assert (discrete_rdp(aggregate("skellam", 5, 5, 100.0 * 9 / 4), (2, 5)) < honest).all()
 
 
+def test_the_bounds_are_the_papers():
+    """Worked out by hand, each branch of each minimum: brute force cannot tell their constants from slightly smaller ones."""
+    fine = discrete_rdp(aggregate("skellam", 5.0, 7.0, 100.0), (3,))[0]
+    assert fine == pytest.approx(0.375 + (5 * 25 + 42) / 40_000)
+    coarse = discrete_rdp(aggregate("skellam", 3.0, 9.0, 1.0), (16,))[0]
+    assert coarse == pytest.approx(72 + 13.5)
+    tau = 10 * (math.exp(-(math.pi**2) / 4) + math.exp(-(math.pi**2) / 3))  # two terms: three shares of variance 1/4
+    for l2, l1, dimensions, order, expected in (
+        (3.0, 5.0, 1, 30, 15 * 9 / 0.75 + tau),
+        (1.0, 1.0, 100, 2, 1 / 0.75 + 2 * tau / math.sqrt(0.75) + 100 * tau**2),
+        (2.0, 50.0, 4, 2, (2 / math.sqrt(0.75) + 2 * tau) ** 2),
+    ):
+        bounds = [
+            order / 2 * l2**2 / 0.75 + tau * dimensions,
+            order / 2 * (l2**2 / 0.75 + 2 * tau * l1 / math.sqrt(0.75) + tau**2 * dimensions),
+            order / 2 * (l2 / math.sqrt(0.75) + tau * math.sqrt(dimensions)) ** 2,
+        ]
+        found = discrete_rdp(aggregate("discrete-gaussian", l2, l1, 0.25, 3, dimensions), (order,))[0]
+        assert any(expected == pytest.approx(bound) for bound in bounds)
+        assert found == pytest.approx(min(bounds))
+
+
 @pytest.mark.parametrize("vector", [(3, 1, -2), (1,) * 30, (6, 0, 0), (1, 10)])
 def test_the_skellam_bound_holds_in_more_dimensions(vector):
     """Coordinates are independent, so that their divergences add up."""
