@@ -1,0 +1,360 @@
+"""A server that lies: about keys, rosters, shares, survivors and terms. Every device refuses, with one line, and reveals nothing."""
+
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from secagg_cohort import STAGES, Cohort, terms_of
+
+from everbloom.errors import PrivacyError, SchemaError
+from everbloom.privacy.secure_aggregation.device import SecureDevice
+from everbloom.privacy.secure_aggregation.keys import EphemeralKeys, identity_key
+from everbloom.privacy.secure_aggregation.messages import (
+    Advertisement,
+    AdvertiseRequest,
+    ConfirmRequest,
+    MaskRequest,
+    Reveal,
+    ShareRequest,
+    UnmaskRequest,
+)
+from everbloom.privacy.secure_aggregation.record import MemoryRecord
+from everbloom.privacy.secure_aggregation.roster import Member, Roster, Session
+from everbloom.privacy.secure_aggregation.survivors import confirmation_statement
+from everbloom.privacy.secure_aggregation.terms import Policy
+
+
+def session_at(cohort: Cohort) -> Session:
+    return ShareRequest.unpack(cohort.requests["shares"][5]).session
+
+
+def with_member(session: Session, place: int, member: Member) -> Session:
+    members = list(session.roster.members)
+    members[place] = member
+    return Session(session.terms, Roster(tuple(members)))
+
+
+def signed_by(secret: bytes, session: Session, device: int, sealing: bytes, masking: bytes) -> Member:
+    statement = Member.statement(session.terms.context, device, sealing, masking)
+    return Member(device, sealing, masking, identity_key(secret).sign(statement))
+
+
+def confirmations(cohort: Cohort, session: Session, survivors: tuple[int, ...], by: tuple[int, ...]):
+    """Signed with the devices' own identities: what colluding devices, or devices told another list, would give."""
+    statement = confirmation_statement(session, survivors)
+    return tuple((device, identity_key(cohort.secrets[device]).sign(statement)) for device in by)
+
+
+class TestRoster:
+    @pytest.fixture
+    def cohort(self):
+        return Cohort(terms_of()).until("shares")
+
+    def refuses(self, cohort: Cohort, session: Session, why: str) -> None:
+        with pytest.raises(PrivacyError, match=why):
+            cohort.answer("shares", 5, ShareRequest(session).pack())
+
+    def test_forged_keys(self, cohort):
+        session = session_at(cohort)
+        forged = EphemeralKeys.derive(bytes(32), session.terms.context).public
+        for keys in (forged, (forged[0], session.roster.members[3].masking)):
+            lie = with_member(session, 3, replace(session.roster.members[3], sealing=keys[0], masking=keys[1]))
+            self.refuses(cohort, lie, "the keys of device 14 are not signed by it")
+
+    def test_keys_signed_by_another_identity(self, cohort):
+        session = session_at(cohort)
+        theirs = session.roster.members[3]
+        lie = signed_by(cohort.secrets[8], session, 14, theirs.sealing, theirs.masking)
+        self.refuses(cohort, with_member(session, 3, lie), "the keys of device 14 are not signed by it")
+
+    @pytest.mark.parametrize("change", [{"round": 6}, {"period": 0}, {"run": 1}, {"attempt": 3}])
+    def test_keys_of_another_round(self, cohort, change):
+        session = session_at(cohort)
+        request = AdvertiseRequest(replace(cohort.terms, **change)).pack()
+        old = Advertisement.unpack(cohort.answer("keys", 14, request)).member
+        self.refuses(cohort, with_member(session, 3, old), "the keys of device 14 are not signed by it for this round")
+
+    def test_a_device_nobody_knows(self, cohort):
+        session = session_at(cohort)
+        member = replace(session.roster.members[-1], device=1000)
+        self.refuses(cohort, with_member(session, 11, member), "device 1000 is not in the directory")
+
+    def test_a_device_that_signs_another_ones_keys_as_its_own(self, cohort):
+        session = session_at(cohort)
+        copied = session.roster.members[4]
+        for keys in (
+            (copied.sealing, copied.masking),
+            (copied.masking, copied.sealing),
+            (session.roster.members[3].sealing, copied.masking),
+        ):
+            lie = signed_by(cohort.secrets[14], session, 14, *keys)
+            self.refuses(cohort, with_member(session, 3, lie), "two members of the roster have the same key")
+
+    def test_one_identity_under_two_numbers(self, cohort):
+        session = session_at(cohort)
+        cohort.directory[14] = cohort.directory[17]
+        theirs = session.roster.members[3]
+        lie = signed_by(cohort.secrets[17], session, 14, theirs.sealing, theirs.masking)
+        self.refuses(cohort, with_member(session, 3, lie), "two members of the roster have the same key")
+
+    def test_a_device_listed_twice(self, cohort):
+        members = session_at(cohort).roster.members
+        with pytest.raises(SchemaError, match="names a device twice"):
+            Roster((*members[:3], members[2], *members[3:]))
+
+    def test_too_small_a_cohort(self, cohort):
+        session = session_at(cohort)
+        small = Session(session.terms, Roster(session.roster.members[:5]))
+        self.refuses(cohort, small, "a cohort of 5 is below the minimum of 6")
+
+    def test_without_this_device_or_with_other_keys_of_it(self, cohort):
+        session = session_at(cohort)
+        self.refuses(
+            cohort,
+            Session(session.terms, Roster(session.roster.members[1:])),
+            "does not have device 5 with its own keys",
+        )
+        theirs = session.roster.members[3]
+        lie = signed_by(cohort.secrets[5], session, 5, theirs.sealing, session.roster.members[0].masking)
+        self.refuses(cohort, with_member(session, 0, lie), "does not have device 5 with its own keys")
+
+    def test_a_second_roster(self, cohort):
+        session = session_at(cohort)
+        request = cohort.requests["shares"][5]
+        answer = cohort.answer("shares", 5, request)
+        other = Session(session.terms, Roster(session.roster.members[:-1]))
+        self.refuses(cohort, other, "already answered for another roster")
+        assert cohort.answer("shares", 5, request) == answer
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Policy)])
+def test_weaker_terms_than_the_device_accepts(name):
+    cohort = Cohort(terms_of(minimum=11, threshold=60, quorum=70, degree=40))
+    device = SecureDevice(
+        5, cohort.secrets[5], cohort.directory, MemoryRecord(), Policy(minimum=11, threshold=60, quorum=70, degree=40)
+    )
+    weaker = replace(cohort.terms, **{name: getattr(cohort.terms, name) - 1})
+    device.advertise(AdvertiseRequest(cohort.terms).pack())
+    with pytest.raises(PrivacyError, match=f"the server asks for {name} = .*, this device accepts"):
+        device.advertise(AdvertiseRequest(weaker).pack())
+    session = session_at(cohort.until("shares"))
+    with pytest.raises(PrivacyError, match=f"the server asks for {name} = "):
+        device.share(ShareRequest(Session(weaker, session.roster)).pack())
+
+
+def test_terms_changed_between_stages():
+    """Other terms are another aggregation, in which this device has other keys."""
+    cohort = Cohort(terms_of()).until("masked")
+    asked = MaskRequest.unpack(cohort.requests["masked"][5])
+    for change in ({"threshold": 90}, {"length": 8}, {"bits": 31}, {"round": 8}):
+        lie = Session(replace(cohort.terms, **change), asked.session.roster)
+        with pytest.raises(PrivacyError, match="does not have device 5 with its own keys"):
+            cohort.answer("masked", 5, MaskRequest(lie, asked.inbox).pack())
+
+
+class TestShares:
+    @pytest.fixture
+    def cohort(self):
+        return Cohort(terms_of()).until("masked")
+
+    def refuses(self, cohort: Cohort, inbox: tuple[tuple[int, bytes], ...], why: str) -> None:
+        request = MaskRequest(session_at(cohort), inbox).pack()
+        with pytest.raises(PrivacyError, match=why):
+            cohort.answer("masked", 5, request)
+
+    def test_swapped_between_senders(self, cohort):
+        inbox = MaskRequest.unpack(cohort.requests["masked"][5]).inbox
+        (one, sealed), (other, also_sealed), *rest = inbox
+        self.refuses(cohort, ((one, also_sealed), (other, sealed), *rest), "was not sealed by it for this round")
+
+    def test_meant_for_another_device(self, cohort):
+        inbox = MaskRequest.unpack(cohort.requests["masked"][5]).inbox
+        other = dict(MaskRequest.unpack(cohort.requests["masked"][8]).inbox)
+        lie = tuple((sender, other.get(sender, sealed)) for sender, sealed in inbox)
+        self.refuses(cohort, lie, "was not sealed by it for this round")
+
+    def test_its_own_shares_reflected(self, cohort):
+        """What device 5 sealed for device 8 comes back as if device 8 had sealed it: the same two keys, another direction."""
+        inbox = MaskRequest.unpack(cohort.requests["masked"][5]).inbox
+        theirs = dict(MaskRequest.unpack(cohort.requests["masked"][8]).inbox)
+        lie = tuple((sender, theirs[5] if sender == 8 else sealed) for sender, sealed in inbox)
+        self.refuses(cohort, lie, "from device 8 was not sealed by it for this round")
+
+    def test_of_another_attempt(self, cohort):
+        again = Cohort(replace(cohort.terms, attempt=1)).until("masked")
+        old = MaskRequest.unpack(again.requests["masked"][5]).inbox
+        self.refuses(cohort, old, "was not sealed by it for this round")
+
+    def test_too_few(self, cohort):
+        inbox = MaskRequest.unpack(cohort.requests["masked"][5]).inbox
+        self.refuses(cohort, inbox[:5], "5 of 11 neighbours shared, 6 are needed")
+
+    def test_from_no_neighbour(self, cohort):
+        inbox = MaskRequest.unpack(cohort.requests["masked"][5]).inbox
+        self.refuses(cohort, ((5, bytes(82)), *inbox), "shares from a device that is no neighbour")
+
+    def test_a_second_vector_or_inbox(self, cohort):
+        request = cohort.requests["masked"][5]
+        answer = cohort.answer("masked", 5, request)
+        inbox = MaskRequest.unpack(request).inbox
+        self.refuses(cohort, inbox[:-1], "already answered for another vector, roster or set of shares")
+        cohort.vectors[5] = cohort.vectors[5] + np.uint32(1)
+        self.refuses(cohort, inbox, "already answered for another vector, roster or set of shares")
+        cohort.vectors[5] = cohort.vectors[5] - np.uint32(1)
+        assert cohort.answer("masked", 5, request) == answer
+
+    def test_another_attempt_after_a_vector_was_masked(self, cohort):
+        cohort.answer("masked", 5, cohort.requests["masked"][5])
+        again = Cohort(replace(cohort.terms, attempt=1))
+        again.records[5] = cohort.records[5]
+        again.until("masked")
+        with pytest.raises(PrivacyError, match="already answered for another vector"):
+            again.answer("masked", 5, again.requests["masked"][5])
+        assert again.answer("masked", 8, again.requests["masked"][8])
+
+
+class TestSurvivors:
+    @pytest.fixture
+    def cohort(self):
+        return Cohort(terms_of()).until("confirm")
+
+    def refuses(self, cohort: Cohort, survivors: tuple[int, ...], why: str) -> None:
+        with pytest.raises(PrivacyError, match=why):
+            cohort.answer("confirm", 5, ConfirmRequest(session_at(cohort), survivors).pack())
+
+    def test_too_few(self, cohort):
+        self.refuses(cohort, tuple(cohort.devices[:5]), "5 survivors are below the minimum of 6")
+
+    def test_too_few_neighbours(self):
+        cohort = Cohort(terms_of(threshold=80)).until("confirm")
+        self.refuses(cohort, tuple(cohort.devices[:9]), "8 neighbours of device 5 survived, 9 are needed")
+
+    def test_unknown_ones(self, cohort):
+        self.refuses(cohort, (*cohort.devices, 1000), "a survivor is not on the roster")
+
+    def test_without_this_device(self, cohort):
+        self.refuses(cohort, tuple(cohort.devices[1:]), "device 5 is not among the survivors")
+
+    def test_a_second_list(self, cohort):
+        request = cohort.requests["confirm"][5]
+        answer = cohort.answer("confirm", 5, request)
+        self.refuses(cohort, tuple(cohort.devices[:-1]), "already answered for other survivors")
+        assert cohort.answer("confirm", 5, request) == answer
+
+    def test_before_anything_was_masked(self, cohort):
+        fresh = Cohort(cohort.terms).until("masked")
+        with pytest.raises(PrivacyError, match="has sent no masked vector"):
+            fresh.answer("confirm", 5, cohort.requests["confirm"][5])
+
+    def test_before_anything_was_shared(self, cohort):
+        cohort.records[5] = MemoryRecord()
+        with pytest.raises(PrivacyError, match="has shared its secrets with another roster, or not at all"):
+            cohort.answer("confirm", 5, cohort.requests["confirm"][5])
+
+    def test_gaps_that_cut_a_sparse_graph(self):
+        """Every neighbour of every survivor may be there, and yet two runs of the ring are gone and the sum falls in two."""
+        cohort = Cohort(terms_of(degree=4, threshold=50, minimum=3), 24)
+        cohort.policy = replace(cohort.policy, threshold=50, degree=4)
+        cohort.until("confirm")
+        session = session_at(cohort)
+        ring = session.graph._ring
+        at = ring.index(5)
+        dropped = {ring[(at + step) % 24] for step in (4, 5, 12, 13)}
+        survivors = tuple(device for device in cohort.devices if device not in dropped)
+        with pytest.raises(PrivacyError, match="could be opened in parts"):
+            cohort.answer("confirm", 5, ConfirmRequest(session, survivors).pack())
+
+
+class TestUnmasking:
+    @pytest.fixture
+    def cohort(self):
+        return Cohort(terms_of()).until("unmask")
+
+    def ask(self, cohort: Cohort, device: int = 5, **changes: object) -> Reveal:
+        asked = UnmaskRequest.unpack(cohort.requests["unmask"][5])
+        inbox = UnmaskRequest.unpack(cohort.requests["unmask"][device]).inbox
+        return Reveal.unpack(cohort.answer("unmask", device, replace(asked, **{"inbox": inbox, **changes}).pack()))
+
+    def test_one_share_of_each_neighbour_and_the_same_again(self, cohort):
+        first, again = self.ask(cohort), self.ask(cohort)
+        assert first == again
+        assert [peer for peer, _ in first.seeds] == cohort.devices[1:]
+        assert first.keys == ()
+
+    def test_both_shares_of_a_peer(self, cohort):
+        """Even with a full quorum's signatures of the other list, and for a device that was not asked to confirm either."""
+        session = session_at(cohort)
+        fewer = tuple(cohort.devices[:-1])
+        lie = {"survivors": fewer, "confirmations": confirmations(cohort, session, fewer, fewer)}
+        with pytest.raises(PrivacyError, match="already answered for other survivors"):
+            self.ask(cohort, **lie)
+        lost = Cohort(cohort.terms, lost={"confirm": [8]}).until("unmask")
+        lost.requests["unmask"][8] = UnmaskRequest(
+            session, MaskRequest.unpack(lost.requests["masked"][8]).inbox, fewer, lie["confirmations"]
+        ).pack()
+        first = Reveal.unpack(lost.answer("unmask", 8, lost.requests["unmask"][8]))
+        assert [peer for peer, _ in first.keys] == [cohort.devices[-1]]
+        signed = UnmaskRequest.unpack(lost.requests["unmask"][5])
+        request = replace(signed, inbox=UnmaskRequest.unpack(lost.requests["unmask"][8]).inbox)
+        with pytest.raises(PrivacyError, match="already answered for other survivors"):
+            lost.answer("unmask", 8, request.pack())
+
+    def test_two_devices_told_different_survivors(self, cohort):
+        """Who was told one list does not act on signatures of another, and neither list finds a quorum."""
+        fresh = Cohort(cohort.terms).until("confirm")
+        session, everyone, fewer = session_at(fresh), tuple(fresh.devices), tuple(fresh.devices[:-1])
+        told_all = confirmations(fresh, session, everyone, everyone[:6])
+        told_fewer = confirmations(fresh, session, fewer, everyone[6:11])
+        inbox = MaskRequest.unpack(fresh.requests["masked"][5]).inbox
+        with pytest.raises(PrivacyError, match="6 survivors confirmed, 8 are needed"):
+            fresh.answer("unmask", 5, UnmaskRequest(session, inbox, everyone, told_all).pack())
+        with pytest.raises(PrivacyError, match="device 23 did not sign this list of survivors"):
+            fresh.answer("unmask", 5, UnmaskRequest(session, inbox, everyone, (*told_all, *told_fewer)).pack())
+
+    def test_signatures_that_do_not_count(self, cohort):
+        signed = UnmaskRequest.unpack(cohort.requests["unmask"][5]).confirmations
+        session, fewer = session_at(cohort), tuple(cohort.devices[:-1])
+        outsider = confirmations(cohort, session, fewer, (cohort.devices[-1],))
+        forged = ((signed[0][0], signed[1][1]), *signed[1:])
+        with pytest.raises(PrivacyError, match="7 survivors confirmed, 8 are needed"):
+            self.ask(cohort, confirmations=signed[:7])
+        with pytest.raises(PrivacyError, match="device 5 did not sign"):
+            self.ask(cohort, confirmations=forged)
+        by = confirmations(cohort, session, fewer, fewer)
+        with pytest.raises(PrivacyError, match="device 38 did not sign"):
+            self.ask(cohort, survivors=fewer, confirmations=(*by, *outsider))
+        with pytest.raises(SchemaError, match="do not ascend"):
+            self.ask(cohort, confirmations=(signed[0],) * 8)
+
+    def test_other_shares_than_it_masked_with(self, cohort):
+        inbox = UnmaskRequest.unpack(cohort.requests["unmask"][5]).inbox
+        with pytest.raises(PrivacyError, match="not the shares that this device masked with"):
+            self.ask(cohort, inbox=inbox[:-1])
+
+    def test_a_survivor_it_has_no_mask_with(self):
+        """Device 5 was told that device 8 did not share, all others that it did: two parts of the cohort, opened apart."""
+        cohort = Cohort(terms_of()).until("masked")
+        asked = MaskRequest.unpack(cohort.requests["masked"][5])
+        without = tuple(entry for entry in asked.inbox if entry[0] != 8)
+        cohort.answer("masked", 5, MaskRequest(asked.session, without).pack())
+        everyone = tuple(cohort.devices)
+        signed = confirmations(cohort, asked.session, everyone, everyone)
+        with pytest.raises(PrivacyError, match="device 8 survived, yet this device has no mask with it"):
+            cohort.answer("unmask", 5, UnmaskRequest(asked.session, without, everyone, signed).pack())
+
+
+def test_a_message_of_another_stage():
+    cohort = Cohort(terms_of()).until("unmask")
+    for stage in STAGES:
+        for other in STAGES:
+            if other != stage:
+                with pytest.raises(SchemaError, match="another kind or version"):
+                    cohort.answer(stage, 5, cohort.requests[other][5])
+
+
+def test_a_device_under_another_identity_does_not_start():
+    cohort = Cohort(terms_of())
+    with pytest.raises(PrivacyError, match="does not have this device's identity as device 8"):
+        SecureDevice(8, cohort.secrets[5], cohort.directory, MemoryRecord())
+    with pytest.raises(PrivacyError, match="32 bytes, not 31"):
+        SecureDevice(5, bytes(31), cohort.directory, MemoryRecord())
