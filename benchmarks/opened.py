@@ -10,10 +10,8 @@ from numpy.typing import NDArray
 from everbloom.data.prepare import Dataset
 from everbloom.data.timeline import Timeline, TrainingWindow
 from everbloom.experiment import load_experiment
-from everbloom.privacy.plan import build_plan
 from everbloom.seeding import PublicDraws, numpy_generator
 from everbloom.study import Study
-from server.sampling import cohort_size
 
 PERIOD = 0
 
@@ -34,7 +32,7 @@ class Workload:
     def cohort(self, number: int) -> NDArray[np.int64]:
         """Client numbers of a round, ascending: a uniform choice without replacement."""
         experiment = self.study.experiment
-        size = cohort_size(experiment.federation, self.study.clients)
+        size = experiment.federation.cohort_size(self.study.clients)
         rng = numpy_generator(experiment.seed, "benchmark-cohort", round=number)
         return np.sort(rng.choice(self.study.clients, size=size, replace=False))
 
@@ -58,9 +56,7 @@ def open_workload(folder: Path) -> Workload:
     features_path = folder / "features.npy"
     features = np.load(features_path, allow_pickle=False) if features_path.is_file() else None
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
-    rounds = experiment.federation.rounds * timeline.periods
-    plan = build_plan(experiment.privacy, experiment.learning, experiment.model, rounds)
-    study = Study(experiment, dataset, timeline, features, plan)
+    study = Study(experiment, dataset, timeline, features)
     return Workload(study, folder, study.layout.flat(study.new_model()))
 
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
 from client.randomness import Randomness
 from client.workbench import Workbench
@@ -53,14 +55,16 @@ class Device:
             task.window,
             learning,
             length=task.terms.model.user.history,
-            disjoint=bench.plan is not None,
+            disjoint=bench.plan is not None and bench.plan.dp_sgd is not None,
             draws=draws,
         )
         # Negatives may come from the public seed: they are uniform over the catalogue and tell nothing about the device.
         negatives = draw_negatives(bench.items, learning.negatives, draws)
-        delta = bench.trainer.update(
-            task.parameters, examples, negatives, self.randomness.draws(task.period, task.round)
-        )
+        randomness = self.randomness.draws(task.period, task.round)
+        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness)
+        if bench.plan is not None and (release := bench.plan.release) is not None:
+            bound = bench.plan.clip_norm if task.clip_norm is None else task.clip_norm
+            delta = release.finish(torch.from_numpy(delta)[None], bound, [randomness.noise])[0]
         if bench.plan is not None:
             self.ledger.commit(bench.plan, task.period, task.round)
         return Update(delta, 1, bench.layout.schema)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from everbloom.learning.local import Draws
+from everbloom.privacy.noise import CryptographicNoise, SeededNoise
 from everbloom.seeding import keys, torch_generator
 
 
@@ -32,16 +33,16 @@ class SeededRandomness:
         return Draws(
             dropout=keys(self.seed, "dropout", np.array([self.client]), period=period, round=round)[0],
             sampling=torch_generator(self.seed, "sampling", **place),
-            noise=torch_generator(self.seed, "noise", **place),
+            noise=SeededNoise(torch_generator(self.seed, "noise", **place)),
         )
 
 
 class SystemRandomness:
-    """Seeds from the operating system, which no server knows. The generator behind them is torch's Mersenne Twister, not a cryptographic one."""
+    """Keyed by the operating system, which no server knows: noise by a block cipher, everything else by torch's generator from a fresh seed."""
 
     def draws(self, period: int, round: int) -> Draws:
-        """Fresh at every call: a repeated round gets fresh noise."""
-        return Draws(dropout=np.uint64(secrets.randbits(64)), sampling=_system_generator(), noise=_system_generator())
+        """Fresh at every call: a repeated round gets fresh noise. Which examples are drawn is secret too, from 63 bits of the system's."""
+        return Draws(dropout=np.uint64(secrets.randbits(64)), sampling=_system_generator(), noise=CryptographicNoise())
 
 
 def _system_generator() -> torch.Generator:

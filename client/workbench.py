@@ -11,6 +11,7 @@ from everbloom.learning.local import LocalTrainer
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
 from everbloom.privacy.plan import PrivacyPlan, build_plan
+from everbloom.privacy.soundness import check_model
 from everbloom.wire import Task, Terms
 
 
@@ -41,7 +42,8 @@ class Workbench:
 
 def build_workbench(terms: Terms, items: int, features: NDArray[np.float32] | None) -> Workbench:
     """`features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
-    plan = build_plan(terms.privacy, terms.learning, terms.model, terms.rounds)
     model = build_recommender(items, features, terms.model, terms.seed)
     layout = ParameterLayout.of(model)
+    plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size())
+    check_model(plan, model)
     return Workbench(terms, items, layout, plan, model)

@@ -6,7 +6,7 @@ To add a method: one file with a frozen class that implements the contract, one 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from everbloom.registry import Method, Registry
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from everbloom.availability.presence import Presence
     from everbloom.learning.candidates import Candidates
+    from everbloom.privacy.course import Setting
+    from everbloom.privacy.plan import PrivacyPlan
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) from long work; total is 0 while it is unknown."""
@@ -87,6 +89,17 @@ class ServerOptimizer(Method):
         """(new parameters, new state); the arguments are not changed. [params] float32 each."""
 
 
+class Mechanism(Method):
+    """How a privacy guarantee is kept: who clips what, who adds which noise, and what it costs."""
+
+    units: ClassVar[tuple[str, ...]]
+    """Of what it can hide one more or one less."""
+
+    @abstractmethod
+    def plan(self, setting: "Setting") -> "PrivacyPlan":
+        """The plan of an experiment. Raises `PrivacyError` with the reason if the guarantee could not be kept in this setting."""
+
+
 class Availability(Method):
     """Who of a simulated population can be asked when."""
 
@@ -137,6 +150,18 @@ SERVER_OPTIMIZERS: Registry[ServerOptimizer] = Registry(
         "fedavgm": "everbloom.aggregation.fedavgm:FedAvgM",
         "fedadam": "everbloom.aggregation.fedadam:FedAdam",
         "fedyogi": "everbloom.aggregation.fedyogi:FedYogi",
+    },
+)
+
+MECHANISMS: Registry[Mechanism] = Registry(
+    "privacy mechanism",
+    Mechanism,  # type: ignore[type-abstract]
+    {
+        "dp-sgd": "everbloom.privacy.mechanisms.dp_sgd:DpSgd",
+        "central": "everbloom.privacy.mechanisms.central:Central",
+        "matrix-factorisation": "everbloom.privacy.mechanisms.matrix_factorisation:MatrixFactorisation",
+        "distributed": "everbloom.privacy.mechanisms.distributed:Distributed",
+        "local": "everbloom.privacy.mechanisms.local:Local",
     },
 )
 

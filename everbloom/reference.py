@@ -9,7 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from everbloom.experiment import Experiment
-from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, MECHANISMS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
 from everbloom.registry import Method, Registry, Table
 
 _HEAD = """# The experiment file
@@ -21,7 +21,14 @@ Written by `python -m everbloom.reference`; a test keeps it in step with the cod
 
 def experiment_reference() -> str:
     """Markdown: a section a table, then a section a family with its methods."""
-    families: list[Registry[Any]] = [SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, AVAILABILITIES]
+    families: list[Registry[Any]] = [
+        SOURCES,
+        FEATURE_ENCODERS,
+        OBJECTIVES,
+        MECHANISMS,
+        SERVER_OPTIMIZERS,
+        AVAILABILITIES,
+    ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:
         sections.append(f"## {family.family[0].upper()}{family.family[1:]}: the methods of a `name`\n")

@@ -62,9 +62,11 @@ class Registry(Generic[M]):
         return found  # type: ignore[no-any-return]
 
     def parse(self, table: Any) -> Any:
-        """A pydantic `BeforeValidator`: turns a table with a `name` into the method's frozen object; leaves a parsed object alone."""
+        """A pydantic `BeforeValidator`: turns a table with a `name` (or the bare name) into the method's frozen object; leaves a parsed one alone."""
         if isinstance(table, self._base):
             return table
+        if isinstance(table, str):
+            table = {"name": table}
         if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
             raise ValueError(f"expected a table with a `name`, one of: {', '.join(self._entries)}")
         try:

@@ -14,7 +14,9 @@ from everbloom.methods import Progress
 from everbloom.models.features.catalogue import features_of
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
+from everbloom.privacy.soundness import check_model
 from everbloom.wire import Terms
 
 
@@ -26,7 +28,12 @@ class Study:
     dataset: Dataset
     timeline: Timeline
     features: NDArray[np.float32] | None
-    plan: PrivacyPlan | None
+
+    @cached_property
+    def plan(self) -> PrivacyPlan | None:
+        """None without privacy. Raises `PrivacyError` if the claim could not be kept."""
+        experiment = self.experiment
+        return build_plan(experiment.privacy, experiment.learning, experiment.model, self.course, self.layout.size())
 
     @property
     def clients(self) -> int:
@@ -49,8 +56,13 @@ class Study:
             model=experiment.model,
             learning=experiment.learning,
             privacy=experiment.privacy,
-            rounds=self.rounds,
+            course=self.course,
         )
+
+    @property
+    def course(self) -> Course:
+        """What a plan knows of the federation."""
+        return Course.of(self.experiment.federation, self.timeline.periods, self.clients)
 
     @property
     def rounds(self) -> int:
@@ -66,7 +78,7 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     """Prepares the data and the features (both cached). Raises `InputError` if experiment and data do not fit."""
     dataset = prepare(experiment.data, preparing)
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
-    rounds = experiment.federation.rounds * timeline.periods
-    plan = build_plan(experiment.privacy, experiment.learning, experiment.model, rounds)
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
-    return Study(experiment, dataset, timeline, features, plan)
+    study = Study(experiment, dataset, timeline, features)
+    check_model(study.plan, study.new_model())
+    return study

@@ -1,8 +1,9 @@
 """What travels between server and device: a task one way, an update the other. Both sides import this, so that they cannot drift apart."""
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from everbloom.config import LabelConfig, LearningConfig, ModelConfig, PrivacyConfig
 from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import SchemaError
+from everbloom.privacy.course import Course
 from everbloom.registry import Table
 
 TRAIN = "train"
@@ -31,8 +33,7 @@ class Terms(Table):
     model: ModelConfig
     learning: LearningConfig
     privacy: PrivacyConfig
-    rounds: int
-    """Rounds of the whole run, all periods together."""
+    course: Course
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Task:
     period: int
     round: int
     window: TrainingWindow
+    clip_norm: float | None = None
+    """The bound on a device's whole update in this round, where it adapts; else that of the terms holds."""
 
     def pack(self) -> RecordDict:
         """As a message's content."""
@@ -59,6 +62,7 @@ class Task:
                         "period": self.period,
                         "round": self.round,
                         "window": window,
+                        **({} if self.clip_norm is None else {"clip_norm": self.clip_norm}),
                     }
                 ),
             }
@@ -78,6 +82,7 @@ class Task:
                 period=int(record["period"]),  # type: ignore[arg-type]
                 round=int(record["round"]),  # type: ignore[arg-type]
                 window=TrainingWindow(int(start), int(end), int(held_out)),
+                clip_norm=_positive(record["clip_norm"]) if "clip_norm" in record else None,
             )
         except _UNREADABLE as error:
             raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None
@@ -85,9 +90,9 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """The sum of `clients` deltas [params]; the server only ever adds updates."""
+    """The sum of `clients` deltas [params], or of what the plan's release makes of them [numbers]; the server only ever adds updates."""
 
-    delta: NDArray[np.float32]
+    delta: NDArray[Any]
     clients: int
     schema: str
 
@@ -109,6 +114,13 @@ class Update:
             return cls(delta=delta, clients=int(meta["clients"]), schema=str(meta["schema"]))  # type: ignore[arg-type]
         except _UNREADABLE as error:
             raise SchemaError(f"reply is no update of this version of everbloom: {error!r}") from None
+
+
+def _positive(value: Any) -> float:
+    """A finite number above 0."""
+    if not 0 < float(value) < math.inf:
+        raise ValueError(f"clip_norm {value!r} bounds nothing")
+    return float(value)
 
 
 @lru_cache(maxsize=8)

@@ -10,8 +10,10 @@ from flwr.serverapp import Grid, ServerApp
 
 from everbloom.errors import ConfigError
 from everbloom.experiment import load_experiment
+from everbloom.privacy.noise import CryptographicNoise
 from everbloom.study import open_study
-from server.federation import Federation, initial_state
+from server.federation import Federation, check_measurements, initial_state, opening_of
+from server.noise import secret_noise
 from server.roster import call_roll
 from server.run_directory import RunDirectory, refuse_existing
 from server.summary import write_summary
@@ -49,10 +51,15 @@ def main(grid: Grid, context: Context) -> None:
     path = Path(str(config["run-dir"]) or f"runs/{experiment.name}")
     refuse_existing(path)
     study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
+    check_measurements(study)
+    if opening_of(study.plan).unanswered and experiment.federation.checkpoint_every > 1:
+        raise ConfigError(
+            "federation.checkpoint_every: a round that is done again after a crash would release a second model uncharged; set it to 1"
+        )
     roster = call_roll(grid, nodes, float(timeout), study.clients)
     run = RunDirectory.create(path, experiment)
-    state = Federation(study, run, grid, roster, LogObserver(), initial_state(study)).run()
-    write_summary(run, study, state)
+    state = Federation(study, run, grid, roster, LogObserver(), initial_state(study), secret_noise).run()
+    write_summary(run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)")
 
 
 def _progress(what: str) -> Any:

@@ -14,6 +14,8 @@ from everbloom.errors import CheckpointError
 from server.run_directory import RunDirectory
 from server.state import Best, FederationState, Totals
 
+_FORMAT = 2
+
 
 def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> None:
     """Writes the arrays under a new name, then replaces `state.json`, which names them; older arrays are removed last."""
@@ -21,7 +23,9 @@ def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> N
     folder.mkdir(exist_ok=True)
     name = f"{state.period:04d}-{state.round:06d}.safetensors"
     arrays = {"parameters": state.parameters, "participations": state.participations}
+    arrays |= {"before": state.before, "last_asked": state.last_asked}
     arrays |= {f"optimizer.{key}": value for key, value in state.optimizer.items()}
+    arrays |= {f"mechanism.{key}": value for key, value in state.mechanism.items()}
     if state.best is not None:
         arrays["best"] = state.best.parameters
     temporary = folder / f".{name}.tmp"
@@ -31,7 +35,7 @@ def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> N
     for record in ("rounds", "metrics"):
         _flush(run.path / f"{record}.jsonl")  # the header counts on them
     header = {
-        "format": 1,
+        "format": _FORMAT,
         "schema": schema,
         "arrays": name,
         "period": state.period,
@@ -64,7 +68,7 @@ def load_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationS
         return None
     try:
         header = json.loads(path.read_text())
-        if header["format"] != 1:
+        if header["format"] != _FORMAT:
             raise CheckpointError(f"{path}: written by another version (format {header['format']}); start a new run")
         if header["schema"] != schema:
             raise CheckpointError(
@@ -85,19 +89,24 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:
     best = header["best"]
     return FederationState(
         parameters=arrays["parameters"],
-        optimizer={
-            key.removeprefix("optimizer."): value for key, value in arrays.items() if key.startswith("optimizer.")
-        },
+        optimizer=_of("optimizer.", arrays),
         participations=arrays["participations"],
+        before=arrays["before"],
+        last_asked=arrays["last_asked"],
+        mechanism=_of("mechanism.", arrays),
         period=header["period"],
         round=header["round"],
         best=None if best is None else Best(best["value"], best["round"], arrays["best"]),
         stale=header["stale"],
         stopped=header["stopped"],
         test=header["test"],
-        clock=header.get("clock"),  # not in checkpoints written before there was one
+        clock=header["clock"],
         totals=Totals(**header["totals"]),
     )
+
+
+def _of(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)}
 
 
 def _flush(path: Path) -> None:

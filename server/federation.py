@@ -19,8 +19,11 @@ from everbloom.evaluation.evaluator import Evaluator
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.evaluation.training_events import trained_period
 from everbloom.privacy.ledger import Ledger
+from everbloom.privacy.opening import MeanOfReplies, SumOpening
+from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
 from server.checkpoint import save_checkpoint
+from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
 from server.replies import replies_of
 from server.roster import KnowsTime
@@ -59,7 +62,14 @@ def initial_state(study: Study) -> FederationState:
     """Before the first round."""
     parameters = study.layout.flat(study.new_model())
     optimizer = study.experiment.federation.optimizer
-    return FederationState(parameters, optimizer.init(parameters), np.zeros(study.clients, dtype=np.int32))
+    mechanism = opening_of(study.plan).begin(len(parameters))
+    participations, before, last_asked = (np.zeros(study.clients, dtype=np.int32) for _ in range(3))
+    return FederationState(parameters, optimizer.init(parameters), participations, before, last_asked, mechanism)
+
+
+def opening_of(plan: PrivacyPlan | None) -> SumOpening:
+    """What makes a mean of a round's sum."""
+    return MeanOfReplies() if plan is None else plan.server
 
 
 class Federation:
@@ -73,7 +83,9 @@ class Federation:
         roster: Mapping[int, int],
         observer: Observer,
         state: FederationState,
+        noise: ServerNoise | None = None,
     ) -> None:
+        """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed."""
         self.study = study
         self.run_directory = run
         self.grid = grid
@@ -85,11 +97,20 @@ class Federation:
         self.config = study.experiment.federation
         self.evaluator = evaluator_of(study)
         self.model = study.new_model()
-        self.ledger = Ledger(study.plan, state.participations)
+        self.ledger = Ledger(study.plan, state.participations, state.before, state.last_asked)
+        self.ledger.rounds = state.totals.rounds
         self.wanted = wanted_answers(self.config, len(self.clients))
         self._barren = self._barren_asked = 0
         self.strategy = FlatStrategy(
-            study.layout, study.terms, self.config.optimizer, self.config.min_replies, state.optimizer
+            study.layout,
+            study.terms,
+            self.config.optimizer,
+            self.config.min_replies,
+            state.optimizer,
+            opening_of(study.plan),
+            state.mechanism,
+            noise or seeded_noise(study.experiment.seed),
+            opened=state.totals.rounds,
         )
 
     def run(self) -> FederationState:
@@ -106,6 +127,7 @@ class Federation:
         """Measures the new period before training on it, and the starting point of its rounds."""
         if self.state.round > 0:
             return
+        self.ledger.begin_period()
         if period > 0 and self.study.timeline.has(period, "test"):
             self._test(period, round=0)
         if self.study.timeline.has(period, "validation"):
@@ -121,8 +143,7 @@ class Federation:
             state.stopped = True
             return False
         state.round += 1
-        for client in cohort.tolist():
-            self.ledger.reserve(client)
+        self.ledger.ask(cohort)
         nodes = {client: self.roster[client] for client in cohort.tolist()}
         self.strategy.ask(nodes, state.period, self.study.timeline.window(state.period), self.wanted)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
@@ -132,7 +153,7 @@ class Federation:
         counts = dict(metrics or {})
         if new is not None:
             state.parameters = new["flat"].numpy()
-            state.optimizer = self.strategy.state
+            state.optimizer, state.mechanism = self.strategy.state, self.strategy.mechanism
         self._account(counts, len(cohort), time.monotonic() - started)
         self._give_up_if_barren(len(cohort), counts)
         due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.config.rounds
@@ -162,7 +183,7 @@ class Federation:
             left = self.clients[able(self.clients)]
             if not len(left):
                 return None
-            if clock is not None:
+            if clock is not None and self.config.sampler == "uniform":
                 clock.wait_for(left)
                 cohort = draw()
         state.clock = None if clock is None else clock.now
@@ -196,7 +217,7 @@ class Federation:
             **self._simulated(),
             "bytes_up": bytes_up,
             "bytes_down": bytes_down,
-            "epsilon": None if self.study.plan is None else round(self.ledger.epsilon(), 6),
+            **self._spent(),
         }
         totals = self.state.totals
         totals.rounds += 1
@@ -208,6 +229,18 @@ class Federation:
         totals.bytes_down += bytes_down
         self.run_directory.append("rounds", record)
         self.observer.round_done(record, self.strategy.reasons)
+
+    def _spent(self) -> dict[str, float | int | None]:
+        """What the devices have spent, and how many of them have anything left."""
+        plan = self.study.plan
+        if plan is None:
+            return {"epsilon": None}
+        return {
+            **({} if plan.noise_cohort is None else {"noise_cohort": plan.noise_cohort}),
+            **self.strategy.record,
+            "devices_left": self.ledger.left(),
+            "epsilon": round(self.ledger.epsilon(), 6),
+        }
 
     def _simulated(self) -> dict[str, float]:
         """The round's length and its close on the simulated clock, if there is one."""

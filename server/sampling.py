@@ -16,23 +16,16 @@ _DRAWS_PER_SCAN = 16
 """A population is gone through whole when drawing has looked at one in so many of it, or would have to."""
 
 
-def cohort_size(federation: FederationConfig, population: int) -> int:
-    """The (expected) number of clients of a round; at least one."""
-    if isinstance(federation.cohort, int):
-        return min(federation.cohort, population)
-    return max(1, round(federation.cohort * population))
-
-
 def asked_size(federation: FederationConfig, population: int) -> int:
-    """The (expected) number of clients that are asked, so that `cohort_size` of them answer."""
-    wanted = cohort_size(federation, population)
+    """The (expected) number of clients that are asked, so that `federation.cohort` of them answer."""
+    wanted = federation.cohort_size(population)
     more = math.ceil(round(wanted * federation.over_selection, 6))  # 0.1 of 30 is 3, in floating point too
     return min(wanted + more, population)
 
 
 def wanted_answers(federation: FederationConfig, population: int) -> int:
     """With so many answers a round is closed; without over-selection all who are asked are waited for, however many a sampler draws."""
-    return cohort_size(federation, population) if federation.over_selection else population
+    return federation.cohort_size(population) if federation.over_selection else population
 
 
 def sample_cohort(

@@ -1,6 +1,8 @@
 """Everything a federation's future depends on: what a checkpoint holds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +33,17 @@ class Totals:
 
 @dataclass
 class FederationState:
-    """`round` rounds of `period` are done. `participations` [population] int32: how often each client was asked."""
+    """`round` rounds of `period` are done. [population] int32: `participations`, how often each client was asked; `before`, how often before this
+    period; `last_asked`, in which round of the run (from 1; 0 for never).
+    """
 
     parameters: NDArray[np.float32]
     optimizer: dict[str, NDArray[np.float32]]
     participations: NDArray[np.int32]
+    before: NDArray[np.int32]
+    last_asked: NDArray[np.int32]
+    mechanism: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What the plan's server side knows from round to round."""
     period: int = 0
     round: int = 0
     best: Best | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MetricRecord
@@ -13,12 +14,14 @@ from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import InputError, SchemaError
 from everbloom.methods import ServerOptimizer
 from everbloom.models.layout import ParameterLayout
+from everbloom.privacy.opening import MeanOfReplies, State, SumOpening
 from everbloom.wire import TRAIN, Task, Terms, Update
+from server.noise import ServerNoise, secret_noise
 
 
 @dataclass
 class FlatStrategy(Strategy):
-    """Sends one flat vector, adds up the flat deltas that come back and lets a `ServerOptimizer` apply their mean.
+    """Sends one flat vector, adds up what comes back, lets the plan's `opening` make a mean of the sum and a `ServerOptimizer` apply it.
 
     `ask` sets who is asked next; `state` is the optimizer's. Every reply weighs by the number of clients it sums, and each client by one: weighting
     by examples would give a client unbounded influence and tell the server how active it is.
@@ -29,12 +32,20 @@ class FlatStrategy(Strategy):
     optimizer: ServerOptimizer
     min_replies: int
     state: dict[str, NDArray[np.float32]]
+    opening: SumOpening = field(default_factory=MeanOfReplies)
+    mechanism: State = field(default_factory=dict)
+    """What `opening` knows from round to round."""
+    noise: ServerNoise = secret_noise
+    opened: int = 0
+    """Rounds of the whole run whose sums were opened, or given up, before the next one."""
     cohort: Mapping[int, int] = field(default_factory=dict)
     wanted: int = 0
     period: int = 0
     window: TrainingWindow = field(default_factory=lambda: TrainingWindow(0, 0))
     reasons: list[str] = field(default_factory=list)
     """Why clients of the last round failed."""
+    record: Mapping[str, float] = field(default_factory=dict)
+    """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
 
     def ask(self, cohort: Mapping[int, int], period: int, window: TrainingWindow, wanted: int | None = None) -> None:
@@ -47,23 +58,28 @@ class FlatStrategy(Strategy):
     ) -> Iterable[Message]:
         """One message a client; all share one content, which nobody changes."""
         self._parameters = arrays["flat"].numpy()
-        content = Task(self._parameters, self.layout.schema, self.terms, self.period, server_round, self.window).pack()
+        bound = self.opening.bound(self.mechanism)
+        task = Task(
+            self._parameters, self.layout.schema, self.terms, self.period, server_round, self.window, clip_norm=bound
+        )
+        content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Adds replies as they arrive. None for the arrays if fewer than `min_replies` clients answered: the round changes nothing.
+        """Adds replies as they arrive. None for the arrays if fewer than `min_replies` clients answered: the round changes nothing (unless the plan
+        wants it to, since whether it does would tell who was drawn).
 
         Who is silent has failed, unless the wanted number answered: then nobody waited for the others, and they are `unneeded`.
         Raises `InputError` if training diverged.
         """
-        total = np.zeros(self.layout.size(), dtype=np.float64)
+        total = self.opening.zero(self.layout.size())
         clients = bytes_up = 0
         self.reasons = []
         for reply in replies:
             try:
-                update = self._read(reply, open_clients=len(self.cohort) - clients)
+                update = self._read(reply, total, open_clients=len(self.cohort) - clients)
             except SchemaError as error:  # this client failed; the others' work stands
                 self.reasons.append(str(error))
                 continue
@@ -79,17 +95,19 @@ class FlatStrategy(Strategy):
         metrics = MetricRecord(
             {"clients": clients, "failed": failed, "unneeded": missing - failed, "bytes-up": bytes_up}
         )
-        if clients < self.min_replies:
+        done, self.opened, self.record = self.opened, self.opened + 1, {}
+        if clients < max(self.min_replies, self.opening.least) and not self.opening.unanswered:
             return None, metrics
-        mean = (total / clients).astype(np.float32)
+        noise = self.noise(self.period, server_round)
+        opened = self.opening.open(self.mechanism, total, clients, self.layout.size(), done, noise)
         with np.errstate(over="ignore", invalid="ignore"):
-            moved, state = self.optimizer.apply(self.state, self._parameters, mean)
+            moved, state = self.optimizer.apply(self.state, self._parameters, opened.mean)
         if not np.isfinite(moved).all():
             raise InputError(
                 f"round {server_round}: the global parameters are no longer finite; lower federation.optimizer.learning_rate "
                 "or learning.learning_rate"
             )
-        self.state = state
+        self.state, self.mechanism, self.record = state, opened.state, opened.record
         return ArrayRecord({"flat": Array(moved)}), metrics
 
     def configure_evaluate(
@@ -105,16 +123,16 @@ class FlatStrategy(Strategy):
     def summary(self) -> None:
         """The run directory says what there is to say."""
 
-    def _read(self, reply: Message, open_clients: int) -> Update:
-        """The update in a reply, which may stand for at most `open_clients` clients. Raises `SchemaError` on anything else."""
+    def _read(self, reply: Message, total: NDArray[Any], open_clients: int) -> Update:
+        """The update in a reply, fit to be added to `total`, for at most `open_clients` clients. Raises `SchemaError` on anything else."""
         if reply.has_error():
             raise SchemaError(f"error {reply.error.code}: {reply.error.reason}")
         update = Update.unpack(reply.content)
         self.layout.check(update.schema, "a device")
-        delta = update.delta
-        if delta.dtype != np.float32 or delta.shape != (self.layout.size(),) or not np.isfinite(delta).all():
+        delta, wanted = update.delta, np.dtype(np.float32) if total.dtype == np.float64 else total.dtype
+        if delta.dtype != wanted or delta.shape != total.shape or not np.isfinite(delta).all():
             raise SchemaError(
-                f"a device sent an unusable update: {delta.dtype} of shape {delta.shape}, expected finite float32 of shape ({self.layout.size()},)"
+                f"a device sent an unusable update: {delta.dtype} of shape {delta.shape}, expected finite {wanted} of shape {total.shape}"
             )
         if not 1 <= update.clients <= open_clients:
             raise SchemaError(f"a device sent an update for {update.clients} clients, expected 1 to {open_clients}")

@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from everbloom.memory import peak_bytes
+from everbloom.privacy.ledger import Ledger
+from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study
 from server.federation import MODEL
@@ -15,9 +17,9 @@ _LABELS = ("period", "round", "split", "protocol", "slice", "model", "users")
 
 
 def write_summary(
-    run: RunDirectory, study: Study, state: FederationState, peak_memory_mb: float | None = None
+    run: RunDirectory, study: Study, state: FederationState, peak_memory_mb: float | None = None, noise: str = SeededNoise.kind
 ) -> dict[str, Any]:
-    """Writes and returns the summary. `peak_memory_mb`: of all processes of a simulation; default: of this one."""
+    """Writes and returns the summary. `noise`: which generator drew it; `peak_memory_mb`: of all processes of a simulation; default: of this one."""
     totals = state.totals
     baselines = sorted({str(record["model"]) for record in state.test} - {MODEL})
     summary = {
@@ -35,7 +37,7 @@ def write_summary(
         "bytes_up": totals.bytes_up,
         "bytes_down": totals.bytes_down,
         "peak_memory_mb": round(peak_bytes() / 1e6 if peak_memory_mb is None else peak_memory_mb, 1),
-        "privacy": privacy_summary(study, int(state.participations.max(initial=0))),
+        "privacy": privacy_summary(study, state, noise),
         "test": mean_by_protocol(state.test, MODEL),
         "baselines": {model: mean_by_protocol(state.test, model) for model in baselines},
     }
@@ -43,17 +45,24 @@ def write_summary(
     return summary
 
 
-def privacy_summary(study: Study, participations: int) -> dict[str, Any]:
+def privacy_summary(study: Study, state: FederationState, noise: str) -> dict[str, Any]:
     """The claim, and what was spent of it by the device that was asked most often."""
     plan = study.plan
     if plan is None:
         return {"unit": "none", "epsilon": None, "delta": None, "mechanism": "none", "statement": NO_PRIVACY}
+    ledger = Ledger(plan, state.participations)
+    ledger.rounds = state.totals.rounds
     return {
         "unit": plan.unit,
-        "epsilon": round(plan.spent(participations), 6),
+        "relation": plan.relation,
+        **({} if plan.noise_cohort is None else {"valid_only_at_cohort": plan.noise_cohort}),
+        "epsilon": round(ledger.epsilon(), 6),
         "budget": round(plan.epsilon, 6),
         "delta": plan.delta,
         "mechanism": plan.mechanism,
+        "noise_multiplier": round(plan.noise_multiplier, 6),
+        "generator": noise,
+        "devices_left": ledger.left(),
         "statement": plan.describe(),
     }
 

@@ -17,6 +17,7 @@ from everbloom.learning.cohort.engine import CohortTrainer
 from everbloom.learning.examples import build_examples
 from everbloom.learning.local import Draws
 from everbloom.privacy.ledger import Ledger
+from everbloom.privacy.noise import SeededNoise
 from everbloom.seeding import PublicDraws, keys, torch_generator
 from everbloom.study import Study
 from everbloom.wire import Task, Terms
@@ -43,7 +44,8 @@ class CohortWorker:
         bench.check(task)
         allowed, refused = self._reserve(bench, clients)
         cohort = self.cohort(clients[allowed], task.terms, task.period, task.round, task.window, bench)
-        result = trainer.total(task.parameters, cohort) if self.folded else trainer.each(task.parameters, cohort)
+        train = trainer.total if self.folded else trainer.each
+        result = train(task.parameters, cohort, task.clip_norm)
         good = result.trained
         diverged = "InputError: local training diverged: the update is not finite; lower learning.learning_rate"
         failures = {place: f"BudgetExceeded: {reason}" for place, reason in refused.items()} | {
@@ -69,7 +71,7 @@ class CohortWorker:
             window,
             terms.learning,
             length=terms.model.user.history,
-            disjoint=bench.plan is not None,
+            disjoint=bench.plan is not None and bench.plan.dp_sgd is not None,
             draws=draws,
         )
         # A simulation's devices draw from its seed, as `SeededRandomness` does for one.
@@ -109,7 +111,7 @@ def _draws(
         Draws(
             key,
             torch_generator(seed, "sampling", period=period, round=round, client=client),
-            torch_generator(seed, "noise", period=period, round=round, client=client),
+            SeededNoise(torch_generator(seed, "noise", period=period, round=round, client=client)),
         )
         for key, client in zip(dropout, clients.tolist(), strict=True)
     )

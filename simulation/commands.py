@@ -12,7 +12,6 @@ from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
 from server.federation import check_measurements
 from server.run_directory import RunDirectory, refuse_existing
-from server.sampling import cohort_size
 from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
 from simulation.population.forecast import Forecast, forecast
@@ -133,7 +132,7 @@ def _costs(study: Study, expected: Forecast | None) -> Table:
     """Parameters, bytes; with privacy, noise against signal; with a population, who is there and who answers."""
     table = Table(show_header=False)
     parameters = study.layout.size()
-    cohort = cohort_size(study.experiment.federation, study.clients)
+    cohort = study.experiment.federation.cohort_size(study.clients)
     rows: list[tuple[str, str]] = [
         ("users, items, events", f"{study.clients:,}, {len(study.dataset.catalog):,}, {len(study.dataset.events):,}"),
         ("periods, rounds", f"{study.timeline.periods}, {study.rounds}"),
@@ -194,7 +193,7 @@ def _doubts(study: Study) -> Sequence[str]:
     """What is allowed but probably not meant."""
     doubts = []
     plan, federation = study.plan, study.experiment.federation
-    cohort = cohort_size(federation, study.clients)
+    cohort = federation.cohort_size(study.clients)
     if plan is not None and (ratio := plan.noise_to_clip(study.layout.size(), cohort)) > 0.5:
         doubts.append(
             f"the noise on a mean update is {ratio:.2g} clip norms, more than its signal can be: fewer parameters, a larger cohort or a larger budget"

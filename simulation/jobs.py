@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from flwr.app import Error, Message, RecordDict
@@ -21,11 +21,11 @@ _LEAST_JOBS = 4
 
 @dataclass(frozen=True, eq=False)
 class JobResult:
-    """What became of a job's clients. `trained`: positions in the job of those whose deltas are in `deltas`: [1, params] their sum if `folded`, else
-    [trained, params]. `failures`: position -> why."""
+    """What became of a job's clients. `trained`: positions in the job of those whose updates are in `deltas`: [1, numbers] their sum if
+    `folded`, else [trained, numbers]. `failures`: position -> why."""
 
     trained: NDArray[np.int64]
-    deltas: NDArray[np.float32]
+    deltas: NDArray[Any]
     folded: bool
     schema: str
     failures: dict[int, str] = field(default_factory=dict)

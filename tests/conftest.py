@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from everbloom.experiment import Experiment, parse_experiment
-from everbloom.privacy.plan import PrivacyPlan
+from everbloom.privacy.mechanisms.dp_sgd import DpSgdPlan
 from everbloom.study import Study, open_study
 
 torch.set_num_threads(1)  # the tests' tensors are too small to share
@@ -65,10 +65,10 @@ def study_of() -> Callable[[Experiment], Study]:
 
 
 @pytest.fixture(scope="session")
-def make_plan() -> Callable[..., PrivacyPlan]:
+def make_plan() -> Callable[..., DpSgdPlan]:
     """(**fields) -> a plan for tests of the mechanism; it need not come from an experiment."""
 
-    def build(**fields: Any) -> PrivacyPlan:
+    def build(**fields: Any) -> DpSgdPlan:
         defaults: dict[str, Any] = {
             "unit": "example",
             "epsilon": 8.0,
@@ -82,7 +82,7 @@ def make_plan() -> Callable[..., PrivacyPlan]:
             "examples_per_interaction": 1,
             "example": "a window",
         }
-        return PrivacyPlan(**{**defaults, **fields})
+        return DpSgdPlan(**{**defaults, **fields})
 
     return build
 

@@ -8,7 +8,7 @@ from everbloom.data.home import dataset_name, raw_folder
 from everbloom.errors import ConfigError, DataError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
-from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, MECHANISMS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
 from everbloom.registry import Method, Registry
 
 OPTIONS = {
@@ -20,7 +20,7 @@ OPTIONS = {
 """What has no default."""
 EVERY = [
     pytest.param(registry, name, id=f"{registry.family}: {name}".replace(" ", "-"))
-    for registry in (SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, AVAILABILITIES)
+    for registry in (SOURCES, FEATURE_ENCODERS, OBJECTIVES, MECHANISMS, SERVER_OPTIMIZERS, AVAILABILITIES)
     for name in registry.names()
 ]
 
@@ -44,14 +44,22 @@ def test_it_is_a_strict_frozen_table_that_survives_a_file(registry, name):
 
 
 @pytest.mark.parametrize(
-    "registry", [SOURCES, FEATURE_ENCODERS, OBJECTIVES, SERVER_OPTIMIZERS, AVAILABILITIES], ids=lambda r: r.family
+    "registry",
+    [SOURCES, FEATURE_ENCODERS, OBJECTIVES, MECHANISMS, SERVER_OPTIMIZERS, AVAILABILITIES],
+    ids=lambda r: r.family,
 )
 def test_an_unknown_name_lists_the_known_ones(registry):
     with pytest.raises(ConfigError, match=f"unknown {registry.family} 'nope'; expected one of: {registry.names()[0]}"):
         registry.method_class("nope")
-    for wrong in ({"nam": "x"}, {"name": 3}, "x", None):
+    for wrong in ({"nam": "x"}, {"name": 3}, 3, None):
         with pytest.raises(ValueError, match="expected a table with a `name`"):
             registry.parse(wrong)
+    with pytest.raises(ValueError, match=f"unknown {registry.family} 'x'"):
+        registry.parse("x")
+
+
+def test_a_bare_name_is_a_table_with_that_name():
+    assert OBJECTIVES.parse("bce") == OBJECTIVES.parse({"name": "bce"})
 
 
 def test_a_class_of_another_family_is_a_fault_of_the_registry():

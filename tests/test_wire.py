@@ -23,7 +23,7 @@ def task(small) -> Task:
         model=experiment.model,
         learning=experiment.learning,
         privacy=experiment.privacy,
-        rounds=12,
+        course={"rounds": 12, "population": 10, "cohort": 3},
     )
     window = TrainingWindow(np.iinfo(np.int64).min, FOREVER, 2)
     return Task(np.arange(6, dtype=np.float32) / 7, "abc", terms, 3, 9, window)

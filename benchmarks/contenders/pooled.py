@@ -48,7 +48,8 @@ class Pooled:
             draws=self.workload.draws(clients, number),
         )
         sizes = examples.real.sum(dim=1).numpy()
-        rate = study.plan.sample_rate if study.plan is not None else 1.0
+        private = None if study.plan is None else study.plan.dp_sgd
+        rate = 1.0 if private is None else private.sample_rate
         rng = numpy_generator(study.experiment.seed, "pooled", round=number)
         for _ in range(learning.local_steps):
             order = rng.permutation(len(examples))[: round(rate * len(examples))]

@@ -14,20 +14,22 @@ from everbloom.learning.examples import Examples
 from everbloom.learning.masks import draw_masks
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
+from everbloom.privacy.noise import NoiseSource
 from everbloom.privacy.plan import PrivacyPlan
 
 if TYPE_CHECKING:
+    from everbloom.privacy.mechanisms.dp_sgd import DpSgdPlan
     from everbloom.privacy.opacus_step import OpacusStep
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Where a client's randomness of one round comes from; on a real device `noise` is seeded by the operating system."""
+    """Where a client's randomness of one round comes from; on a real device `noise` is cryptographic."""
 
     dropout: np.uint64
     """Key of the dropout masks."""
     sampling: torch.Generator
-    noise: torch.Generator
+    noise: NoiseSource
 
 
 class LocalTrainer:
@@ -41,13 +43,14 @@ class LocalTrainer:
         self.learning = learning
         self.vector = layout.bind(model)
         self.gradient = torch.zeros_like(self.vector)
-        self.private = _private_step(plan, model, learning) if plan is not None else None
+        self.private = _private_step(plan.dp_sgd, model, learning) if plan is not None and plan.dp_sgd else None
         self._named = dict(model.named_parameters())
 
     def update(
         self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor, draws: Draws
     ) -> NDArray[np.float32]:
-        """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [1, k] int64.
+        """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [1, k] int64. Under a user unit it is not yet fit
+        to leave the device: see `UpdateRelease`.
 
         Raises `InputError` if it is not finite: a device must not release a number whose sensitivity is unknown.
         """
@@ -104,7 +107,7 @@ class LocalTrainer:
         return self.learning.objective.per_example(scores, build_candidates(part, negatives, self.model.item.items))
 
 
-def _private_step(plan: PrivacyPlan, model: Recommender, learning: LearningConfig) -> "OpacusStep":
+def _private_step(plan: "DpSgdPlan", model: Recommender, learning: LearningConfig) -> "OpacusStep":
     """Opacus doubles the import time of a client, which on a SuperNode is a new process for every message."""
     from everbloom.privacy.opacus_step import OpacusStep
 

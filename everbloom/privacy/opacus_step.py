@@ -5,14 +5,17 @@ The plan fixes what Opacus would derive from the data: rates, steps and the divi
 
 import warnings
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from opacus import PrivacyEngine
 from opacus.optimizers import DPOptimizer
+from opacus.optimizers.optimizer import _check_processed_flag, _mark_as_processed
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from everbloom.privacy.plan import PrivacyPlan
+from everbloom.privacy.mechanisms.dp_sgd import DpSgdPlan
+from everbloom.privacy.noise import NoiseSource
 
 PerExampleLoss = Callable[[torch.Tensor, int], torch.Tensor]
 """(indices of examples [batch], step) -> their losses [batch]; the loss of an example depends on that example alone."""
@@ -28,14 +31,14 @@ class OpacusStep:
     sensitivity C under adding or removing one example.
     """
 
-    def __init__(self, plan: PrivacyPlan, model: nn.Module, learning_rate: float) -> None:
+    def __init__(self, plan: DpSgdPlan, model: nn.Module, learning_rate: float) -> None:
         self.plan = plan
         self.model = model
         # Opacus wants a loader to derive its rates from; ours come from the plan, so this one only satisfies the call.
         unused = DataLoader(TensorDataset(torch.zeros(1)), batch_size=1)
         optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=learning_rate)
         with warnings.catch_warnings():
-            # Known and stated: the noise comes from torch's generator, not from a cryptographic one.
+            # Opacus's own generator is not used: `run` is told where the noise comes from.
             warnings.filterwarnings("ignore", message="Secure RNG turned off")
             self.module, self.optimizer, _ = PrivacyEngine().make_private(
                 module=model,
@@ -58,7 +61,7 @@ class OpacusStep:
         loss: PerExampleLoss,
         examples: int,
         sampling: torch.Generator,
-        noise: torch.Generator,
+        noise: NoiseSource,
         regularise: Callable[[], None] | None = None,
     ) -> None:
         """One round's steps, in place on the model. Empty batches step too: noise alone is what they must release.
@@ -66,7 +69,7 @@ class OpacusStep:
         `regularise` may add to the parameters' `grad` once the noise is in it; it must not read data, so that it is post-processing.
         """
         self._forget()
-        self.optimizer.generator = noise
+        self.optimizer.add_noise = partial(_add_noise, self.optimizer, noise)
         self.optimizer.attach_step_hook(lambda _: None if regularise is None else regularise())
         for step in range(self.plan.steps_per_round):
             self._accumulate(loss, self._sample(examples, sampling), step)
@@ -108,3 +111,14 @@ class OpacusStep:
                 self.optimizer.signal_skip_step(do_skip=True)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
+
+
+def _add_noise(optimizer: DPOptimizer, source: NoiseSource) -> None:
+    """In place of Opacus's: the same numbers, from any source. The summed clipped gradients become the noisy ones."""
+    for parameter in optimizer.params:
+        _check_processed_flag(parameter.summed_grad)
+        noise = source.normal(
+            torch.empty_like(parameter.summed_grad), optimizer.noise_multiplier * optimizer.max_grad_norm
+        )
+        parameter.grad = (parameter.summed_grad + noise).view_as(parameter)
+        _mark_as_processed(parameter.summed_grad)

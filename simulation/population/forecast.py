@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from everbloom.seeding import uniforms
 from everbloom.study import Study
-from server.sampling import asked_size, cohort_size
+from server.sampling import asked_size
 from simulation.population.population import Population
 
 _TIMES = 48
@@ -82,7 +82,7 @@ def forecast(study: Study, population: Population) -> Forecast:
         unneeded=unneeded,
         seconds=seconds,
         void=fmean(answers < federation.min_replies for _, answers, *_ in played) if played else 1.0,
-        wanted=cohort_size(federation, study.clients),
+        wanted=federation.cohort_size(study.clients),
     )
 
 

@@ -111,7 +111,8 @@ def open_population(study: Study) -> Population | None:
 def _work(study: Study) -> Work:
     """A device's events stand for its examples of any period; no more of them than it may train on."""
     learning, history = study.experiment.learning, study.experiment.model.user.history
-    steps = learning.local_steps * (1.0 if study.plan is None else study.plan.sample_rate)
+    private = None if study.plan is None else study.plan.dp_sgd
+    steps = learning.local_steps * (1.0 if private is None else private.sample_rate)
     most = np.inf
     if learning.max_examples is not None:
         most = learning.max_examples * (history if learning.examples == "windows" else 1)

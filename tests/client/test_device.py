@@ -143,7 +143,7 @@ def test_seeded_draws_repeat_and_the_systems_never_do():
         return (
             draws.dropout,
             torch.rand(3, generator=draws.sampling).tolist(),
-            torch.rand(3, generator=draws.noise).tolist(),
+            draws.noise.words(3).tolist(),
         )
 
     seeded = SeededRandomness(1, 2)

@@ -13,6 +13,7 @@ from everbloom.learning.examples import Examples
 from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.seeding import PublicDraws, torch_generator
 
@@ -37,7 +38,9 @@ def trainer(
 
 def draws(round: int = 1) -> Draws:
     return Draws(
-        np.uint64(round), torch_generator(0, "sampling", round=round), torch_generator(0, "noise", round=round)
+        np.uint64(round),
+        torch_generator(0, "sampling", round=round),
+        SeededNoise(torch_generator(0, "noise", round=round)),
     )
 
 

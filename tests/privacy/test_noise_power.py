@@ -7,6 +7,7 @@ import torch
 from scipy.stats import kstest
 from torch import nn
 
+from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.opacus_step import OpacusStep
 from everbloom.privacy.plan import PrivacyPlan
 
@@ -24,7 +25,7 @@ def released_noise(plan: PrivacyPlan, examples: int) -> torch.Tensor:
     for _ in range(ROUNDS):
         with torch.no_grad():
             model.weight.zero_()
-        step.run(lambda batch, step: model(inputs[batch]).sum(dim=1), examples, torch.Generator(), noise)
+        step.run(lambda batch, step: model(inputs[batch]).sum(dim=1), examples, torch.Generator(), SeededNoise(noise))
         rows.append(-model.weight.detach().reshape(-1) * plan.denominator / 0.5)
     gradients = inputs[:examples].unsqueeze(1).expand(-1, 64, -1).reshape(examples, PARAMETERS)
     clip = (plan.clip_norm / (gradients.norm(dim=1, keepdim=True) + 1e-6)).clamp(max=1)

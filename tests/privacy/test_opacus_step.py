@@ -17,6 +17,7 @@ from everbloom.config import LearningConfig, ModelConfig
 from everbloom.learning.candidates import build_candidates, draw_negatives
 from everbloom.learning.examples import Examples
 from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.opacus_step import OpacusStep
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.seeding import PublicDraws
@@ -100,7 +101,7 @@ def moved(
 ) -> torch.Tensor:
     """What one round changes; the model is put back."""
     start = flat(step.model)
-    step.run(losses, examples, sampling or generator(0), generator(noise))
+    step.run(losses, examples, sampling or generator(0), SeededNoise(generator(noise)))
     change = flat(step.model) - start
     restore(step.model, start)
     return change
@@ -261,7 +262,7 @@ def test_a_loss_is_told_its_step(make_plan, physical):
         told.extend((step, row) for row in batch.tolist())
         return losses(batch)
 
-    step.run(noting, 5, generator(0), generator(0))
+    step.run(noting, 5, generator(0), SeededNoise(generator(0)))
     assert told == [(number, row) for number in range(3) for row in range(5)]
 
 
@@ -338,6 +339,6 @@ def test_what_a_failed_client_leaves_behind_never_reaches_the_next(make_plan, wh
         return found
 
     with pytest.raises(MemoryError):
-        step.run(dying, 6, generator(0), generator(0))
+        step.run(dying, 6, generator(0), SeededNoise(generator(0)))
     restore(model, start)
     assert torch.equal(moved(step, losses, 6), clean)

@@ -9,22 +9,27 @@ from everbloom.config import LearningConfig, ModelConfig, PrivacyConfig
 from everbloom.errors import PrivacyError
 from everbloom.privacy.accounting.gaussian import gaussian_epsilon
 from everbloom.privacy.accounting.sampled import poisson_epsilon
+from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 
 MODEL = ModelConfig.model_validate({"user": {"history": 7}})
 
 
+def course(rounds: int, **fields: object) -> Course:
+    return Course.model_validate({"rounds": rounds, "population": 1000, "cohort": 100, **fields})
+
+
 def plan_of(rounds: int = 10, learning: dict[str, object] | None = None, **privacy: object) -> PrivacyPlan:
     table = {"unit": "example", "delta": 1e-4, **privacy}
     found = build_plan(
-        PrivacyConfig.model_validate(table), LearningConfig.model_validate(learning or {}), MODEL, rounds
+        PrivacyConfig.model_validate(table), LearningConfig.model_validate(learning or {}), MODEL, course(rounds), 100
     )
     assert found is not None
     return found
 
 
 def test_off_is_no_plan():
-    assert build_plan(PrivacyConfig(), LearningConfig(max_examples=3), MODEL, 10) is None
+    assert build_plan(PrivacyConfig(), LearningConfig(max_examples=3), MODEL, course(10), 100) is None
 
 
 @pytest.mark.parametrize("steps", [1, 3])
@@ -117,7 +122,10 @@ def test_a_subset_of_examples_is_refused():
         ({"unit": "example", "delta": 1e-5, "epsilon": 1, "sample_rate": 0.5}, "sample_rate goes with"),
         ({"epsilon": 8, "delta": 1e-5}, "unit is missing, so nothing would be private"),
         ({"noise_multiplier": 1.0}, "unit is missing, so nothing would be private"),
-        ({"unit": "user", "epsilon": 1, "delta": 1e-5}, "Input should be 'none' or 'example'"),
+        ({"unit": "group", "epsilon": 1, "delta": 1e-5}, "Input should be 'none', 'example', 'interaction' or 'user'"),
+        ({"delta": 1e-5, "clip_norm": 0.5}, "unit is missing, so nothing would be private"),
+        ({"unit": "user", "mechanism": "dp-sgd", "epsilon": 1, "delta": 1e-5}, 'gives no guarantee for unit "user"'),
+        ({"unit": "example", "mechanism": "central", "epsilon": 1, "delta": 1e-5}, "gives no guarantee for unit"),
         ({"unit": "example", "epsilon": 0, "delta": 1e-5}, "greater than 0"),
         ({"unit": "example", "epsilon": 1, "delta": 1}, "less than 1"),
         ({"unit": "example", "epsilon": 1, "delta": 0}, "greater than 0"),

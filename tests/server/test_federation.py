@@ -138,7 +138,9 @@ def test_rounds_are_recorded_and_added_up(run, small):
     assert [(row["period"], row["round"]) for row in rows] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     size = federation.study.layout.size() * 4
     for row in rows:
-        assert list(row) == ["period", "round", "clients", "failed", "seconds", "bytes_up", "bytes_down", "epsilon"]
+        assert list(row) == [
+            "period", "round", "clients", "failed", "seconds", "bytes_up", "bytes_down", "devices_left", "epsilon"
+        ]  # fmt: skip
         assert (row["clients"], row["failed"], row["bytes_up"], row["bytes_down"]) == (6, 0, 6 * size, 6 * size)
     epsilons = [row["epsilon"] for row in rows]
     assert epsilons == sorted(epsilons)

@@ -13,7 +13,7 @@ from everbloom.methods import SERVER_OPTIMIZERS
 from everbloom.models.layout import ParameterLayout, Slot
 from everbloom.wire import Update
 from server.replies import replies_of
-from server.sampling import asked_size, cohort_size, sample_cohort, wanted_answers
+from server.sampling import asked_size, sample_cohort, wanted_answers
 from server.strategy import FlatStrategy
 
 LAYOUT = ParameterLayout((Slot("w", (2,), "shared", 0, 2),))
@@ -36,7 +36,7 @@ def test_how_many_are_asked(cohort, over, asked):
     config = FederationConfig(cohort=cohort, over_selection=over)
     assert asked_size(config, 200) == asked
     if over:
-        assert wanted_answers(config, 200) == cohort_size(config, 200)
+        assert wanted_answers(config, 200) == config.cohort_size(200)
     clients = np.arange(200)
     assert len(sample_cohort(clients, lambda some: some >= 0, config, 1, 0, 1)) == asked
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from everbloom.config import FederationConfig
-from server.sampling import cohort_size, sample_cohort
+from server.sampling import sample_cohort
 
 CLIENTS = np.arange(100, 300)
 
@@ -22,7 +22,7 @@ def cohort(round: int = 1, eligible: np.ndarray | None = None, seed: int = 0, **
     [(20, 200, 20), (20, 7, 7), (0.25, 200, 50), (0.001, 200, 1), (1.0, 200, 200), (1, 200, 1)],
 )
 def test_size(given_size, population, size):
-    assert cohort_size(FederationConfig(cohort=given_size), population) == size
+    assert FederationConfig(cohort=given_size).cohort_size(population) == size
 
 
 @given(st.integers(1, 300), st.integers(0, 50), st.integers(0, 200))

@@ -30,7 +30,7 @@ def terms(small) -> Terms:
         model=experiment.model,
         learning=experiment.learning,
         privacy=experiment.privacy,
-        rounds=2,
+        course={"rounds": 2, "population": 10, "cohort": 3},
     )
 
 

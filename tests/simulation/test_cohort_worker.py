@@ -149,7 +149,9 @@ def test_a_cohort_is_what_the_devices_build(case):
     assert torch.equal(whole.examples.items[rows], alone.examples.items)
     assert torch.equal(whole.negatives[1:2], alone.negatives)
     assert whole.dropout[1] == alone.dropout[0]
-    drawn = [torch.rand(5, generator=made.fresh_draws()[place].noise) for made, place in ((whole, 1), (alone, 0))]
+    drawn = [
+        torch.rand(5, generator=made.fresh_draws()[place].noise.generator) for made, place in ((whole, 1), (alone, 0))
+    ]
     assert torch.equal(*drawn)
 
 

@@ -1,6 +1,7 @@
 """Trains a cohort: everybody's update from the same parameters, as a sum or one by one."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,18 +16,20 @@ from everbloom.learning.cohort.weights import Skeleton
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
 from everbloom.privacy.plan import PrivacyPlan
+from everbloom.privacy.release import UpdateRelease, clip_factors, within
 
 CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, eq=False)
 class CohortUpdate:
-    """`deltas` float32: the sum [1, params] or each client's [trained, params]; of the clients that are true in `trained` [clients].
+    """`deltas`: the sum [1, numbers] or each client's [trained, numbers]; of the clients that are true in `trained` [clients]. Numbers are the
+    parameters in float32, or what a plan's release makes of them.
 
     The others' updates were not finite: a number whose sensitivity is unknown never leaves a device.
     """
 
-    deltas: NDArray[np.float32]
+    deltas: NDArray[Any]
     trained: NDArray[np.bool_]
 
 
@@ -45,16 +48,25 @@ class CohortTrainer:
     ) -> None:
         """Takes the model for itself. `memory`: bytes that training may hold, None for no limit."""
         self.learning = learning
+        self.plan = plan
         self.skeleton = Skeleton(model, layout, device)
         self.budget = make_budget(config, learning, layout.size(), model.item.items, memory)
         self.training = (
             PlainTraining(self.skeleton, learning, self.budget)
-            if plan is None
-            else PrivateTraining(self.skeleton, learning, plan, self.budget)
+            if plan is None or plan.dp_sgd is None
+            else PrivateTraining(self.skeleton, learning, plan.dp_sgd, self.budget)
         )
 
-    def total(self, parameters: NDArray[np.float32], cohort: Cohort) -> CohortUpdate:
-        """The clients' updates from `parameters` [params], summed. Raises `InputError` if one client does not fit into the memory."""
+    def total(self, parameters: NDArray[np.float32], cohort: Cohort, bound: float | None = None) -> CohortUpdate:
+        """The clients' updates from `parameters` [params], summed; clipped to `bound` (default: the plan's) where the plan says so.
+
+        Raises `InputError` if one client does not fit into the memory.
+        """
+        if (release := self._release) is not None:
+            if release.summable:
+                return self._clipped_total(release, parameters, cohort, self._bound(bound))
+            update = self.each(parameters, cohort, bound)
+            return CohortUpdate(update.deltas.sum(axis=0, dtype=update.deltas.dtype, keepdims=True), update.trained)
         start = self._start(parameters)
         trained = np.ones(len(cohort), dtype=np.bool_)
         if len(cohort) and self.learning.local_steps == 1:
@@ -69,14 +81,49 @@ class CohortTrainer:
             deltas.add_to(total, self.skeleton, good)
         return CohortUpdate(total.cpu().numpy()[None], trained)
 
-    def each(self, parameters: NDArray[np.float32], cohort: Cohort) -> CohortUpdate:
-        """The clients' updates from `parameters` [params], one by one. Raises `InputError` if one client does not fit into the memory."""
+    def each(self, parameters: NDArray[np.float32], cohort: Cohort, bound: float | None = None) -> CohortUpdate:
+        """The clients' updates from `parameters` [params], one by one; released with `bound` (default: the plan's) where the plan says so.
+
+        Raises `InputError` if one client does not fit into the memory.
+        """
         start = self._start(parameters)
         found = torch.zeros((len(cohort), len(start)))
         for deltas in self.training.apart(start, cohort):
             deltas.write_to(found, self.skeleton)
         trained = found.isfinite().all(dim=1).numpy()
-        return CohortUpdate(found.numpy()[trained], trained)
+        good = found[torch.from_numpy(trained)]
+        if (release := self._release) is None:
+            return CohortUpdate(good.numpy(), trained)
+        draws = cohort.fresh_draws() if release.draws_noise else ()
+        sources = [draw.noise for draw, kept in zip(draws, trained, strict=False) if kept]
+        return CohortUpdate(release.finish(good, self._bound(bound), sources), trained)
+
+    def _clipped_total(
+        self, release: UpdateRelease, parameters: NDArray[np.float32], cohort: Cohort, bound: float
+    ) -> CohortUpdate:
+        """As `release` makes of each, but without laying out each: a client's delta touches few rows of the item tables."""
+        start = self._start(parameters)
+        trained = np.ones(len(cohort), dtype=np.bool_)
+        total = torch.zeros_like(start)
+        inside = 0.5 * int((cohort.counts == 0).sum())  # without examples nothing has moved
+        for deltas in self.training.apart(start, cohort):
+            norms = deltas.norms()
+            good = deltas.finite() & norms.isfinite()
+            trained[deltas.clients[~good.cpu().numpy()]] = False
+            deltas.scaled(clip_factors(norms, bound)).add_to(total, self.skeleton, good)
+            inside += float(within(norms[good], bound).sum())
+        summed = total.cpu().numpy()
+        if release.tells_clipping:
+            summed = np.append(summed, np.float32(inside))
+        return CohortUpdate(summed[None], trained)
+
+    @property
+    def _release(self) -> UpdateRelease | None:
+        return None if self.plan is None else self.plan.release
+
+    def _bound(self, bound: float | None) -> float:
+        assert self.plan is not None
+        return self.plan.clip_norm if bound is None else bound
 
     def _start(self, parameters: NDArray[np.float32]) -> torch.Tensor:
         # Arrays out of a message may be read-only, which torch remarks on; nothing here writes to them.

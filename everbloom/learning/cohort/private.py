@@ -16,13 +16,14 @@ from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import DenseDeltas, PrivateWeights, SharedWeights, Skeleton
 from everbloom.learning.local import Draws
 from everbloom.learning.masks import draw_masks
-from everbloom.privacy.plan import PrivacyPlan
+from everbloom.privacy.mechanisms.dp_sgd import DpSgdPlan
+from everbloom.privacy.noise import NoiseSource
 
 
 class PrivateTraining:
     """DP-SGD steps of a plan. `skeleton` is the model without its parameters."""
 
-    def __init__(self, skeleton: Skeleton, learning: LearningConfig, plan: PrivacyPlan, budget: Budget) -> None:
+    def __init__(self, skeleton: Skeleton, learning: LearningConfig, plan: DpSgdPlan, budget: Budget) -> None:
         self.skeleton = skeleton
         self.model = skeleton.model
         self.learning = learning
@@ -149,9 +150,9 @@ class PrivateTraining:
         chosen = torch.rand(count, generator=draws.sampling) < self.plan.sample_rate
         return first + np.flatnonzero(chosen.numpy())
 
-    def _noise(self, buffer: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def _noise(self, buffer: torch.Tensor, source: NoiseSource) -> torch.Tensor:
         """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it."""
         deviation = self.plan.noise_multiplier * self.plan.clip_norm
         for start, end in self.skeleton.segments:
-            buffer[start:end].normal_(0, deviation, generator=generator)
+            source.normal(buffer[start:end], deviation)
         return buffer

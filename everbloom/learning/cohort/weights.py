@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from everbloom.learning.cohort.layers import Layers
 from everbloom.models.layout import ParameterLayout, Slot
 from everbloom.models.recommender import Recommender
+from everbloom.privacy.release import norms_of
 
 TABLES = frozenset({"item.embedding", "item.item_bias"})
 """Layers with a row for each item."""
@@ -80,6 +81,19 @@ class ClientDeltas:
         """[clients] bool."""
         flags = [value.flatten(1).isfinite().all(dim=1) for value in self.values.values()]
         return torch.stack(flags).all(dim=0)
+
+    def norms(self) -> torch.Tensor:
+        """[clients] float64 L2 norms; rows that several places name would have to be added up first, and none do."""
+        squares = [norms_of(value.flatten(1)) for value in self.values.values()]
+        return torch.stack(squares).square().sum(dim=0).sqrt()
+
+    def scaled(self, factors: torch.Tensor) -> "ClientDeltas":
+        """Each client's delta times its factor [clients]; nothing where that is 0, whatever the delta was."""
+        values = {}
+        for name, value in self.values.items():
+            factor = factors.to(value.dtype).view(-1, *(1,) * (value.dim() - 1))
+            values[name] = torch.where(factor == 0, torch.zeros_like(value), value * factor)
+        return ClientDeltas(self.clients, values, self.rows)
 
     def add_to(self, total: torch.Tensor, skeleton: Skeleton, which: torch.Tensor) -> None:
         """Adds the deltas of the clients `which` [clients] bool to `total` [params]."""
@@ -169,6 +183,15 @@ class DenseDeltas:
     def finite(self) -> torch.Tensor:
         """[clients] bool."""
         return self.values.isfinite().all(dim=1)
+
+    def norms(self) -> torch.Tensor:
+        """[clients] float64 L2 norms."""
+        return norms_of(self.values)
+
+    def scaled(self, factors: torch.Tensor) -> "DenseDeltas":
+        """Each client's delta times its factor [clients]; nothing where that is 0, whatever the delta was."""
+        factor = factors.to(self.values.dtype).unsqueeze(1)
+        return DenseDeltas(self.clients, torch.where(factor == 0, torch.zeros_like(self.values), self.values * factor))
 
     def add_to(self, total: torch.Tensor, skeleton: Skeleton, which: torch.Tensor) -> None:
         """Adds the deltas of the clients `which` [clients] bool to `total` [params]."""

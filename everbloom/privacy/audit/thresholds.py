@@ -13,6 +13,11 @@ from scipy.special import betaincinv
 
 Floats = NDArray[np.float64]
 
+_CAUTION = 100.0
+"""A threshold is chosen by bounds of so much more confidence: those at which few runs err by luck look less good than they would, and are what luck
+makes of a choice among many.
+"""
+
 
 @dataclass(frozen=True)
 class ErrorBounds:
@@ -44,7 +49,7 @@ def bound_errors(
     """
     if min(len(without), len(with_canary)) < 4:
         raise ValueError(f"{len(without)} and {len(with_canary)} runs; expected at least 4 in either world")
-    threshold = _choose(np.sort(without[::2]), np.sort(with_canary[::2]), alpha, gain)
+    threshold = _choose(np.sort(without[::2]), np.sort(with_canary[::2]), alpha / _CAUTION, gain)
     no, yes = without[1::2], with_canary[1::2]
     return ErrorBounds(
         threshold=threshold,

@@ -17,6 +17,7 @@ from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.methods import OBJECTIVES
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 
 ITEMS, WIDTH, NEGATIVES = 20, 5, 8
@@ -170,7 +171,7 @@ def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[n
 
 def draws_of(keys: NDArray[np.uint64]) -> tuple[Draws, ...]:
     return tuple(
-        Draws(key, torch.Generator().manual_seed(10 + n), torch.Generator().manual_seed(1000 + n))
+        Draws(key, torch.Generator().manual_seed(10 + n), SeededNoise(torch.Generator().manual_seed(1000 + n)))
         for n, key in enumerate(keys)
     )
 

@@ -35,7 +35,7 @@ def fresh_opacus(case, client, draws):
             max_grad_norm=plan.clip_norm,
             poisson_sampling=poisson,
             loss_reduction="sum",
-            noise_generator=draws.noise,
+            noise_generator=draws.noise.generator,
         )
         for (rows,) in loader:
             part = examples.take(rows.to(torch.int64))

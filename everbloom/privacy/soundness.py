@@ -1,0 +1,46 @@
+"""Models under which a claim would silently break: refused, with the reason. What an experiment file could get wrong its mechanism refuses."""
+
+from collections.abc import Iterable
+
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from everbloom.errors import PrivacyError
+from everbloom.privacy.plan import PrivacyPlan
+
+
+def check_model(plan: PrivacyPlan | None, model: nn.Module, personal: Iterable[str] = ()) -> None:
+    """Raises `PrivacyError` if per-example gradients of this model would not be what the plan counts on.
+
+    `personal`: names of parameters that never leave the device. Under a user unit anything may be learnt: the whole update is clipped.
+    """
+    if plan is None or plan.dp_sgd is None:
+        return
+    for name, module in model.named_modules():
+        if isinstance(module, _BatchNorm):
+            raise PrivacyError(
+                f"{name}: batch normalisation makes every example's gradient depend on the others, and its running statistics carry no noise; "
+                'use layer normalisation, or privacy.unit = "user"'
+            )
+    _check_tied(model)
+    trained = [name for name in personal if name in dict(model.named_parameters())]
+    if trained:
+        raise PrivacyError(
+            f"{trained[0]}: a personal parameter is learnt from all examples without noise, so one example changes every other one's gradient; "
+            f'share it, freeze it, or use privacy.unit = "user" (unit "{plan.unit}" cannot be claimed)'
+        )
+
+
+def _check_tied(model: nn.Module) -> None:
+    """Two layers on one weight: gradient norms are taken layer by layer and would miss what both add up to."""
+    owners: dict[int, str] = {}
+    for name, module in model.named_modules():
+        for part, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
+            first = owners.setdefault(id(parameter), f"{name}.{part}")
+            if first != f"{name}.{part}":
+                raise PrivacyError(
+                    f"{name}.{part}: tied to {first}, so clipping layer by layer would let an example exceed the clip norm; "
+                    "give it a weight of its own"
+                )
