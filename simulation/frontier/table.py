@@ -17,7 +17,7 @@ def frontier_table(results: Results) -> Table:
         title=f"test, all items ranked: mean over seeds and 95% interval; ratio: {_NDCG.upper()} over that without privacy",
         title_justify="left",
     )
-    table.add_column("privacy")
+    table.add_column("privacy", overflow="fold")
     for name in ("epsilon", "seeds", *(measure.upper() for measure in MEASURES), "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_row("popularity", "-", "", *_cells(results.popularity), "")
