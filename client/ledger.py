@@ -1,86 +1,179 @@
-"""A device's ledger on its own disk: append-only JSON lines, flushed before data is read."""
+"""A device's ledger on its own disk: what it may spend, what it has spent, and whether it may take part once more.
 
+Reserve before any data is read, train, commit. Only reservations count, so a crash anywhere in between never understates what was released. A round
+that is asked for twice is paid twice: each answer has fresh noise, and a message carries no number by which a repeated one could be known.
+"""
+
+import hashlib
 import json
-import os
-from dataclasses import asdict
+import sqlite3
+import uuid
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from client.ledger_chain import Account, Entry
+from client.ledger_file import append, create_file, transaction
 from everbloom.errors import BudgetExceeded, PrivacyError
+from everbloom.privacy.budget import Budget, Cost
 from everbloom.privacy.plan import PrivacyPlan
 
-_COMPOSED = (
-    "unit",
-    "delta",
-    "noise_multiplier",
-    "sample_rate",
-    "steps_per_round",
-    "examples_per_interaction",
-    "max_participations",
-)
-"""What must be equal for rounds to be counted together."""
 
+@dataclass(frozen=True)
+class SqliteLedger:
+    """`ledger` is the identity that the file must have; None: whichever is there.
 
-class FileLedger:
-    """One line per reservation and per commit. Only reservations count, so a crash in between never understates what was spent."""
+    Formal guarantee: all that is released after a `reserve` that returned is within the budget's (epsilon, delta) together, whatever terms servers
+    send and however these depend on earlier answers, since `Budget` is a privacy filter. The budget is the owner's, given to `create`, or else that
+    of the first plan which is reserved, kept from then on ("trust on first use"). Plans with other noise are charged to it; another unit,
+    relation or delta is refused.
+    """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
+    ledger: str | None = None
+
+    @classmethod
+    def create(cls, path: Path, budget: Budget | None = None, period_share: float | None = None) -> Self:
+        """A new ledger. `period_share`: the share of the budget that the rounds of any one period may spend, above 0 and up to 1.
+
+        Raises `PrivacyError` if there is a ledger already: none is ever reset.
+        """
+        if period_share is not None and not 0 < period_share <= 1:
+            raise PrivacyError(f"period_share = {period_share!r}: expected above 0 and at most 1")
+        identity = uuid.uuid4().hex
+        entries = [Entry.after(None, "opened", ledger=identity, period_share=period_share)]
+        if budget is not None:
+            entries.append(Entry.after(entries[0], "budget", budget=budget.to_dict(), origin="owner"))
+        create_file(path, entries)
+        return cls(path, identity)
 
     def reserve(self, plan: PrivacyPlan, period: int, round: int) -> None:
-        """Raises `BudgetExceeded` when the plan's rounds are spent, `PrivacyError` when earlier rounds followed another plan."""
-        terms = _terms(plan)
-        reserved = [entry for entry in self.entries() if entry["status"] == "reserved"]
-        if any(entry["plan"] != terms for entry in reserved):
-            raise PrivacyError(
-                f"{self.path}: refused, this device took part under other privacy terms before, and their costs cannot be added up; "
-                "its owner can accept new terms only with a new budget"
-            )
-        if len(reserved) >= plan.max_participations:
-            raise BudgetExceeded(
-                f"{self.path}: refused, the budget of {plan.max_participations} rounds (epsilon {plan.epsilon:.3g}) is spent"
-            )
-        self._append({"status": "reserved", "period": period, "round": round, "plan": terms})
+        """Charges one participation; on disk when it returns.
+
+        Raises `BudgetExceeded` when the budget does not allow it, `PrivacyError` when the plan's cost cannot be added to it or the ledger is missing
+        or damaged; nothing is written then.
+        """
+        with transaction(self.path, write=True) as (connection, account):
+            self._check_identity(account)
+            cost = plan.cost()
+            budget = account.budget or _first_budget(plan, cost)
+            self._check_terms(budget, plan, cost)
+            if (reason := self._over(account, budget, cost, period)) is not None:
+                raise BudgetExceeded(reason)
+            last = account.last
+            if account.budget is None:
+                last = _add(connection, Entry.after(last, "budget", budget=budget.to_dict(), origin="first use"))
+            reserved = Entry.after(
+                last, "reserved", period=period, round=round, cost=cost.to_dict(), mechanism=plan.mechanism, policy=_policy(plan, cost)
+            )  # fmt: skip
+            _add(connection, reserved)
 
     def commit(self, plan: PrivacyPlan, period: int, round: int) -> None:
-        """Records the end of a reserved round."""
-        self._append({"status": "committed", "period": period, "round": round})
-
-    def entries(self) -> list[dict[str, Any]]:
-        """All entries, oldest first. Raises `PrivacyError` on a damaged ledger: what was spent is then unknown."""
-        if not self.path.exists():
-            return []
-        entries = []
-        for number, line in enumerate(self.path.read_bytes().splitlines(), start=1):
-            entry = _parse(line)
-            if entry is None:
+        """Records the end of a reserved round; it changes nothing that counts. Raises `PrivacyError` if the round is not reserved."""
+        with transaction(self.path, write=True) as (connection, account):
+            self._check_identity(account)
+            reservation = account.open_reservation(period, round)
+            if reservation is None:
                 raise PrivacyError(
-                    f"{self.path}:{number}: the ledger is damaged; refused, because what was spent is unknown"
+                    f"{self.path}: period {period}, round {round} was not reserved; it cannot be committed"
                 )
-            entries.append(entry)
-        return entries
+            _add(
+                connection,
+                Entry.after(account.last, "committed", period=period, round=round, reservation=reservation.sequence),
+            )
 
-    def _append(self, entry: dict[str, Any]) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    def eligible(self, plan: PrivacyPlan, period: int) -> str | None:
+        """None if a round of this plan could be reserved now, else why not in one line. Writes nothing and reads nothing but the ledger.
+
+        Its answer depends on what was asked of the device before and not on its data, so it may be given before devices are sampled.
+        """
         try:
-            os.write(descriptor, (json.dumps(entry) + "\n").encode())
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            account, cost = self.account(), plan.cost()
+            budget = account.budget or _first_budget(plan, cost)
+            self._check_terms(budget, plan, cost)
+            return self._over(account, budget, cost, period)
+        except PrivacyError as error:
+            return str(error)
 
+    def account(self) -> Account:
+        """What the ledger says, verified. Raises `PrivacyError` if it is missing, damaged or another."""
+        with transaction(self.path, write=False) as (_, account):
+            self._check_identity(account)
+            return account
 
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """An entry, or None if the line is none."""
-    try:
-        entry = json.loads(line)
-    except ValueError:
+    def record(self) -> dict[str, Any]:
+        """All of it for people, as JSON; `spent` is the filter's epsilon. Stays on the device. Raises as `account` does."""
+        with transaction(self.path, write=False) as (connection, account):
+            self._check_identity(account)
+            rows = [json.loads(body) for (body,) in connection.execute("SELECT body FROM entries ORDER BY sequence")]
+        budget = account.budget
+        return {
+            "ledger": account.ledger,
+            "period_share": account.period_share,
+            "budget": None if budget is None else budget.to_dict(),
+            "origin": next((row["origin"] for row in rows if row["kind"] == "budget"), None),
+            "spent": 0.0 if budget is None else budget.spent_epsilon(account.costs()),
+            "entries": [
+                {**row, "status": "committed" if row["sequence"] in account.committed else "reserved"}
+                for row in rows
+                if row["kind"] == "reserved"
+            ],
+        }
+
+    def _check_identity(self, account: Account) -> None:
+        if self.ledger is not None and account.ledger != self.ledger:
+            raise PrivacyError(
+                f"{self.path}: this is ledger {account.ledger}, the device's is {self.ledger}; refused, a ledger that was reset or swapped "
+                "does not say what this device spent"
+            )
+
+    def _check_terms(self, budget: Budget, plan: PrivacyPlan, cost: Cost) -> None:
+        """Raises `PrivacyError` if the plan's cost is not of the budget's kind."""
+        for name in ("unit", "relation", "delta"):
+            wanted, found = getattr(budget, name), getattr(plan, name)
+            if wanted != found:
+                raise PrivacyError(
+                    f"{self.path}: refused, this device's budget is for {name} {wanted!r} and the plan's is {found!r}; "
+                    "their costs cannot be added up"
+                )
+        try:
+            budget.charge(cost)
+        except PrivacyError as error:
+            raise PrivacyError(f"{self.path}: refused, {error}") from None
+
+    def _over(self, account: Account, budget: Budget, cost: Cost, period: int) -> str | None:
+        """Why the cost is more than what is left, or None."""
+        spent = account.costs()
+        if not budget.allows(spent, cost):
+            return (
+                f"{self.path}: refused, the budget of epsilon {budget.epsilon:.3g} is spent: "
+                f"{budget.remaining(spent):.1%} of it is left after {len(spent)} rounds, and this round needs more"
+            )
+        share = account.period_share
+        if share is not None and not budget.allows(account.costs(period), cost, share):
+            return f"{self.path}: refused, period {period} has spent its share of {share:g} of the budget of epsilon {budget.epsilon:.3g}"
         return None
-    if not isinstance(entry, dict):
-        return None
-    whole = entry.get("status") == "committed" or (entry.get("status") == "reserved" and "plan" in entry)
-    return entry if whole else None
 
 
-def _terms(plan: PrivacyPlan) -> dict[str, Any]:
-    whole = asdict(plan)
-    return {name: whole[name] for name in _COMPOSED}
+def _first_budget(plan: PrivacyPlan, cost: Cost) -> Budget:
+    """What the first plan claims, or what its rounds come to by the filter if that is more."""
+    return Budget.of_rounds(cost, plan.max_participations, plan.unit, plan.relation, plan.delta, plan.epsilon)
+
+
+def _add(connection: sqlite3.Connection, entry: Entry) -> Entry:
+    append(connection, entry)
+    return entry
+
+
+def _policy(plan: PrivacyPlan, cost: Cost) -> str:
+    """SHA-256 of what the plan claims: tells rounds under the same terms from others."""
+    claim = [
+        plan.unit,
+        plan.relation,
+        plan.epsilon,
+        plan.delta,
+        plan.max_participations,
+        plan.mechanism,
+        cost.to_dict(),
+    ]
+    return hashlib.sha256(json.dumps(claim, sort_keys=True).encode()).hexdigest()

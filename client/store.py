@@ -6,30 +6,42 @@ from functools import lru_cache
 from pathlib import Path
 
 from client.device import Device
-from client.ledger import FileLedger
+from client.ledger import SqliteLedger
 from client.randomness import Randomness, SeededRandomness, SystemRandomness
 from client.workbench import Workbench, build_workbench
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import EventLog
 from everbloom.data.home import feature_cache
-from everbloom.errors import DataError
+from everbloom.errors import DataError, PrivacyError
 from everbloom.models.features.catalogue import features_of
+from everbloom.privacy.budget import Budget
 from everbloom.wire import Terms
+
+_LEDGER = "ledger.sqlite"
 
 
 @dataclass(frozen=True)
 class DeviceStore:
-    """`device.json` (client number, source of randomness), `events/`, `catalog/`, `ledger.jsonl`."""
+    """`device.json` (client number, source of randomness, which ledger), `events/`, `catalog/`, `ledger.sqlite`."""
 
     folder: Path
 
     @classmethod
     def create(
-        cls, folder: Path, client: int, events: EventLog, catalog: Catalog, seed: int | None = None
+        cls,
+        folder: Path,
+        client: int,
+        events: EventLog,
+        catalog: Catalog,
+        seed: int | None = None,
+        budget: Budget | None = None,
+        period_share: float | None = None,
     ) -> "DeviceStore":
         """Writes a new device; `events` is a log of its one user. `seed` makes its noise predictable: for tests alone.
 
-        Raises `DataError` if there is a device already.
+        `budget` and `period_share` are its ledger's; without a budget the first plan sets it. A ledger that is there already, from a device that was
+        taken away and comes back, goes on as it is: what was spent stays spent. Raises `DataError` if there is a device already, `PrivacyError` if
+        that ledger is damaged or has another budget than the one given.
         """
         if (folder / "device.json").exists():
             raise DataError(
@@ -38,26 +50,51 @@ class DeviceStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         events.save(folder / "events")
         catalog.save(folder / "catalog")
-        (folder / "device.json").write_text(json.dumps({"client": client, "seed": seed}))
+        ledger = _new_or_kept_ledger(folder / _LEDGER, budget, period_share)
+        # Last: the settings say that there is a device, and which ledger must be found from now on.
+        settings = {"client": client, "seed": seed, "ledger": ledger.ledger}
+        (folder / "device.json").write_text(json.dumps(settings))
         return cls(folder)
 
     def open(self) -> Device:
-        """The device. Raises `DataError` if there is none or it holds more than one user."""
+        """The device. Raises `DataError` if there is none or it holds more than one user.
+
+        Raises `PrivacyError` if its ledger is missing, damaged or not the one that it was created with.
+        """
         settings_path = self.folder / "device.json"
         if not settings_path.is_file():
             raise DataError(
                 f"{self.folder}: no device here (device.json is missing); give --node-config 'store=\"DIR\"' a device's folder"
             )
         settings = json.loads(settings_path.read_text())
+        if "ledger" not in settings:
+            raise DataError(
+                f"{settings_path}: names no ledger; an earlier version wrote it, whose ledger this one cannot read, so what was spent is unknown"
+            )
+        ledger = SqliteLedger(self.folder / _LEDGER, settings["ledger"])
+        ledger.account()
         log = EventLog.open(self.folder / "events")
         if log.users != 1:
             raise DataError(f"{self.folder}/events: a device holds one user, this log has {log.users}")
         seed, client = settings["seed"], int(settings["client"])
         randomness: Randomness = SystemRandomness() if seed is None else SeededRandomness(int(seed), client)
-        return Device(client, log.of(0), FileLedger(self.folder / "ledger.jsonl"), randomness, self._workbench)
+        return Device(client, log.of(0), ledger, randomness, self._workbench)
 
     def _workbench(self, terms: Terms) -> Workbench:
         return _stored_workbench(self.folder, terms.model_dump_json())
+
+
+def _new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | None) -> SqliteLedger:
+    if not path.exists():
+        return SqliteLedger.create(path, budget, period_share)
+    account = SqliteLedger(path).account()
+    if (budget is not None and budget != account.budget) or (
+        period_share is not None and period_share != account.period_share
+    ):
+        raise PrivacyError(
+            f"{path}: there is a ledger with another budget here; it is kept, and what it allows cannot be changed"
+        )
+    return SqliteLedger(path, account.ledger)
 
 
 @lru_cache(maxsize=2)

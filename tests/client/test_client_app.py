@@ -71,7 +71,7 @@ def test_a_device_is_not_written_over(tmp_path):
 
 
 def test_a_message_that_is_no_task(tmp_path):
-    DeviceStore.create(tmp_path / "d", 0, log_of(1), catalogue())
+    store = DeviceStore.create(tmp_path / "d", 0, log_of(1), catalogue())
     with pytest.raises(SchemaError, match="message is no task of this version of everbloom"):
         ask(tmp_path / "d", TRAIN)
-    assert not (tmp_path / "d" / "ledger.jsonl").exists(), "nothing was charged"
+    assert store.open().ledger.account().reservations == (), "nothing was charged"

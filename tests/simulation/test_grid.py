@@ -9,7 +9,7 @@ from flwr.clientapp import ClientApp
 
 from client.app import make_app
 from client.device import Device
-from client.ledger import FileLedger
+from client.ledger import SqliteLedger
 from everbloom.wire import HELLO, TRAIN
 from server.federation import Federation, initial_state
 from server.observer import Silent
@@ -147,11 +147,10 @@ def test_a_failing_client_is_counted_and_never_costs_the_round(study, tmp_path):
 
 def test_a_device_whose_budget_is_spent_refuses_and_the_round_goes_on(study, tmp_path):
     stores = [export_device(study, user, tmp_path / str(user)) for user in range(study.clients)]
-    ledger = FileLedger(tmp_path / "2" / "ledger.jsonl")
+    ledger = SqliteLedger(tmp_path / "2" / "ledger.sqlite")
     # This device took part before in what the server does not know of: all rounds but one are spent.
     for spent in range(study.plan.max_participations - 1):
         ledger.reserve(study.plan, period=0, round=spent)
     rounds = federate(study, tmp_path / "run", lambda context: stores[int(context.node_config["client"])].open())
     assert [(record["clients"], record["failed"]) for record in rounds] == [(3, 0), (2, 1)]
-    statuses = [entry["status"] for entry in ledger.entries()]
-    assert statuses.count("reserved") == study.plan.max_participations, "a refused round charges nothing"
+    assert len(ledger.account().reservations) == study.plan.max_participations, "a refused round charges nothing"
