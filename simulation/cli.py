@@ -97,11 +97,13 @@ def main() -> None:
     """Entry point: what is wrong with the input is one line on stderr and exit code 2; a traceback is a fault of ours."""
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing about a run leaves the machine
     warnings.filterwarnings("ignore", message="Secure RNG turned off")  # the README's privacy section says so
+    from simulation.audit_command import audit
     from simulation.data_command import data_app
     from simulation.frontier_command import frontier
 
     app.add_typer(data_app, name="data")
     app.command()(frontier)
+    app.command()(audit)
     try:
         app()
     except (InputError, FloatingPointError) as error:
