@@ -7,15 +7,7 @@ from typing import Any
 
 from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment, parse_experiment
-
-UNITS: Mapping[str, tuple[str, ...]] = {
-    "dp-sgd": ("example", "interaction"),
-    "central": ("user",),
-    "distributed": ("user",),
-    "local": ("user",),
-    "matrix-factorisation": ("user",),
-}
-"""mechanism -> the units it can keep private; the first is meant where neither the command nor the experiment names one of them."""
+from everbloom.methods import MECHANISMS
 
 
 @dataclass(frozen=True)
@@ -145,13 +137,15 @@ def _epsilons(words: Sequence[str]) -> list[float | None]:
 
 
 def _lines(base: Experiment, units: Sequence[str], mechanisms: Sequence[str]) -> list[tuple[str, str | None]]:
-    """(unit, mechanism) of each curve; None: what the experiment means by the unit."""
+    """(unit, mechanism) of each curve; None: what the experiment means by the unit. Without a unit, a mechanism takes the experiment's if it can keep
+    it private, otherwise its own first."""
     own = base.privacy.unit
     if "none" in units:
         raise ConfigError("--unit none: runs without privacy are asked for with --epsilon none")
     for mechanism in mechanisms:
-        if mechanism not in UNITS:
-            raise ConfigError(f"--mechanism {mechanism}: unknown; expected one of: {', '.join(UNITS)}")
+        if mechanism not in MECHANISMS.names():
+            raise ConfigError(f"--mechanism {mechanism}: unknown; expected one of: {', '.join(MECHANISMS.names())}")
+    keeps = {mechanism: MECHANISMS.method_class(mechanism).units for mechanism in mechanisms}
     if not units and not mechanisms:
         if own == "none":
             raise ConfigError(
@@ -161,15 +155,15 @@ def _lines(base: Experiment, units: Sequence[str], mechanisms: Sequence[str]) ->
     if not mechanisms:
         return [(unit, _mechanism(_privacy(base)) if unit == own else None) for unit in units]
     if not units:
-        return [(own if own in UNITS[name] else UNITS[name][0], name) for name in mechanisms]
-    pairs = [(unit, name) for unit in units for name in mechanisms if unit in UNITS[name]]
+        return [(own if own in keeps[name] else keeps[name][0], name) for name in mechanisms]
+    pairs = [(unit, name) for unit in units for name in mechanisms if unit in keeps[name]]
     for unit in units:
         if unit not in [paired for paired, _ in pairs]:
             raise ConfigError(f"--unit {unit}: none of --mechanism {','.join(mechanisms)} gives a guarantee for it")
     for name in mechanisms:
         if name not in [paired for _, paired in pairs]:
             raise ConfigError(
-                f"--mechanism {name}: gives a guarantee for {' and '.join(UNITS[name])}, not for --unit {','.join(units)}"
+                f"--mechanism {name}: gives a guarantee for {' and '.join(keeps[name])}, not for --unit {','.join(units)}"
             )
     return list(pairs)
 

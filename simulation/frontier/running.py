@@ -50,7 +50,8 @@ def check_grid(base: Experiment, grid: Grid, opened: Opener) -> Checked:
         check_memory(study)
         open_population(study)
         rounds[point], data = study.rounds, study.dataset.fingerprint
-        events = study.rounds * _cohort(study) * len(study.dataset.events) / study.clients * base.learning.local_steps
+        clients = study.rounds * base.federation.cohort_size(study.clients)
+        events = clients * base.learning.local_steps * len(study.dataset.events) / study.clients
     if refused and all(point.epsilon is None for point in rounds):
         raise PrivacyError(f"nothing private can be run; {next(iter(refused)).label}: {next(iter(refused.values()))}")
     return Checked(data, rounds, events, refused)
@@ -108,12 +109,6 @@ def _opened_directory(folder: Path, experiment: Experiment) -> tuple[RunDirector
     if folder.exists():
         shutil.rmtree(folder)
     return RunDirectory.create(folder, experiment), False
-
-
-def _cohort(study: Study) -> int:
-    """Clients of a round."""
-    wanted = study.experiment.federation.cohort
-    return min(wanted, study.clients) if isinstance(wanted, int) else max(1, round(wanted * study.clients))
 
 
 def _quiet(experiment: Experiment) -> Study:

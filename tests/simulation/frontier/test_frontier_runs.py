@@ -176,6 +176,17 @@ def test_a_point_that_is_unsound_is_refused_and_the_others_run(frontier, monkeyp
     assert len(list(Path("out/cells").iterdir())) == 2
 
 
+def test_mechanisms_side_by_side(frontier):
+    """One experiment cannot suit all of them: amplification by sampling needs cohorts of random size, and the reason is told."""
+    found, told = frontier("8", seeds=1, mechanisms=("dp-sgd,central", "matrix-factorisation"))
+    assert [(row["unit"], row["mechanism"], row["status"]) for row in found.rows] == [
+        ("example", "dp-sgd", "done"), ("user", "central", "refused"), ("user", "matrix-factorisation", "done"),
+    ]  # fmt: skip
+    assert "refused: user, central, epsilon 8: federation.sampler" in told
+    assert [result.point.line for result in found.points] == ["example, dp-sgd", "user, matrix-factorisation"]
+    assert all("differentially private" in result.statement for result in found.points)
+
+
 def test_a_cell_that_fails_is_told_and_tried_again(frontier, monkeypatch):
     run = running.run_in_process
 
