@@ -10,7 +10,7 @@ Attacks, each on the sum of the messages that it has seen:
   tables only: untouched rows do not move at all without noise.
 - `rise`: by how much the update raises an item's score, for a reader of whom nothing is known. What learning from an item does is raise its score, so
   this follows every parameter that an item's vector and bias depend on; through an adapter over text features it is gradient inversion.
-- `rise, user known`: the same for the user vector of this user's real history: for an attacker who knows something of the user already.
+- `rise, user known`: the same for the mean user vector of this user's real history: for an attacker who knows something of the user already.
 """
 
 from collections.abc import Iterator
@@ -141,9 +141,9 @@ def _without_negatives(
     negatives = draw_negatives(items, learning.negatives, draws).numpy()
     kept = deltas.copy()
     for slot in _tables(study):
-        rows = kept[:, slot.start : slot.end].reshape(len(kept), items, -1)
+        rows = kept[:, slot.start : slot.end].reshape(len(kept), *slot.shape)
         rows[np.arange(len(kept))[:, None], negatives] = 0.0
-        kept[:, slot.start : slot.end] = rows.reshape(len(kept), -1)
+        kept[:, slot.start : slot.end] = rows.reshape(len(kept), slot.end - slot.start)
     return kept
 
 
@@ -193,7 +193,7 @@ class _Attacker:
         return scores.squeeze(1)
 
     def _reader(self, client: int | None) -> torch.Tensor:
-        """[1, 1, dim] the user vector after a client's last training events, or after none."""
+        """[1, 1, dim] the mean user vector over a client's last training events, which its examples were scored with; or that after none."""
         events = self.study.dataset.events.histories(np.array([] if client is None else [client], dtype=np.int64))
         known = np.zeros(0, dtype=np.int64)
         if client is not None:
@@ -207,5 +207,5 @@ class _Attacker:
         items[0, : len(read)] = torch.from_numpy(events.item[read].astype(np.int64))
         behaviour[0, : len(read)] = torch.from_numpy(events.behaviour[read].astype(np.int64))
         vectors = self.model.item(items)[0]
-        found: torch.Tensor = self.model.user(vectors, behaviour, None, torch.tensor([[len(read)]]))
-        return found
+        found: torch.Tensor = self.model.user(vectors, behaviour)[:, : max(1, len(read))]
+        return found.mean(dim=1, keepdim=True)
