@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=100)
     parser.add_argument("--length", type=int, default=50_000)
     parser.add_argument("--bits", type=int, nargs="+", default=[32, 16])
-    parser.add_argument("--degrees", type=int, nargs="+", help="default: 40, 80 and the complete graph")
+    parser.add_argument("--degrees", type=int, nargs="+", help="default: 32, 64 and the complete graph")
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--devices", action="store_true", help="also through every message, once (seconds)")
     parser.add_argument("--cpu", action="store_true", help="processor time of this process instead of wall time")
@@ -108,11 +108,17 @@ def main() -> None:
     cases = [
         Terms(run=1, period=0, round=0, length=arguments.length, bits=bits, degree=degree)
         for bits in arguments.bits
-        for degree in arguments.degrees or [40, 80, clients - 1]
+        for degree in arguments.degrees or [32, 64, clients - 1]
     ]
     what = f"{clients} clients, {arguments.length:,} coordinates"
     runs = [[simulated(terms, clients, clock) for _ in range(arguments.repetitions)] for terms in cases]
-    _show(console, f"simulation, {what}: ms per client, fastest (median)", cases, runs, clients)
+    _show(
+        console,
+        f"simulation, {what}: ms per client, fastest (median)",
+        cases,
+        runs,
+        clients,
+    )
     if arguments.devices:
         runs = [[by_devices(terms, clients, clock)] for terms in cases]
         _show(console, f"through messages, {what}: ms per client", cases, runs, clients)

@@ -39,14 +39,15 @@ class MaskStream:
     """Expands keys to masks; buffers are reused, so that a mask costs one pass of AES and no allocation."""
 
     def __init__(self, terms: Terms) -> None:
+        # A fixed counter: no key ever encrypts twice, as each is derived for one pair (or device) in one aggregation.
+        self._counter = modes.CTR(bytes(_BLOCK))
         self._zeros = bytes(terms.length * terms.dtype.itemsize)
         self._bytes = bytearray(len(self._zeros) + _BLOCK - 1)
         self._mask: Vector = np.frombuffer(self._bytes, dtype=terms.dtype, count=terms.length)
 
     def expand(self, key: bytes) -> Vector:
         """[length] the mask under a 32-byte key; overwritten by the next call."""
-        # A fixed counter: no key ever encrypts twice, as each is derived for one pair (or device) in one aggregation.
-        Cipher(algorithms.AES256(key), modes.CTR(bytes(_BLOCK))).encryptor().update_into(self._zeros, self._bytes)
+        Cipher(algorithms.AES256(key), self._counter).encryptor().update_into(self._zeros, self._bytes)
         return self._mask
 
     def add(self, total: Vector, key: bytes) -> None:

@@ -34,9 +34,10 @@ class Terms:
     """Percent of a device's neighbours whose shares recover its secret. Above 50, one secret of the two at most, if none of them colludes."""
     quorum: int = 66
     """Percent of the roster that must sign one survivor list before it is acted on: two lists need 2 quorum - 100 percent that sign both."""
-    degree: int = 80
-    """Neighbours of a device; members - 1 or more gives the complete graph. For 80 with 10% colluding and 20% dropping out, of 10,000 devices, the
-    chance that the server reaches one secret too many is 2^-53, that a sum cannot be opened 2^-15 (`graph.failure`)."""
+    degree: int = 64
+    """Neighbours of a device; members - 1 or more gives the complete graph. For 64, with 10% colluding and 20% dropping out, the chance that the
+    server reaches one secret too many is 2^-49 among 1,000 devices and 2^-40 among 10,000, that a sum cannot be opened 2^-15 and 2^-10
+    (`graph.failure`)."""
 
     def __post_init__(self) -> None:
         limits = {
@@ -106,7 +107,7 @@ class Policy:
     minimum: int = 10
     threshold: int = 51
     quorum: int = 66
-    degree: int = 80
+    degree: int = 64
 
     def check(self, terms: Terms) -> None:
         """Raises `PrivacyError` for weaker terms."""

@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 
 from everbloom.privacy.secure_aggregation.device import SecureDevice
-from everbloom.privacy.secure_aggregation.keys import identity
+from everbloom.privacy.secure_aggregation.keys import identity, identity_key
 from everbloom.privacy.secure_aggregation.masks import Vector
+from everbloom.privacy.secure_aggregation.messages import ShareRequest
+from everbloom.privacy.secure_aggregation.packing import Numbered
 from everbloom.privacy.secure_aggregation.record import MemoryRecord
+from everbloom.privacy.secure_aggregation.roster import Session
 from everbloom.privacy.secure_aggregation.server import SecureServer
 from everbloom.privacy.secure_aggregation.simulation import simulated_secrets
+from everbloom.privacy.secure_aggregation.survivors import confirmation_statement
 from everbloom.privacy.secure_aggregation.terms import Policy, Terms
 
 STAGES = ("keys", "shares", "masked", "confirm", "unmask")
@@ -104,3 +108,13 @@ class Cohort:
         """The plain sum mod 2^bits."""
         total = sum(self.vectors[device].astype(np.uint64) for device in devices)
         return np.asarray(total % np.uint64(2**self.terms.bits)).astype(self.terms.dtype)
+
+
+def session_at(cohort: Cohort) -> Session:
+    return ShareRequest.unpack(cohort.requests["shares"][5]).session
+
+
+def confirmations(cohort: Cohort, session: Session, survivors: tuple[int, ...], by: tuple[int, ...]) -> Numbered:
+    """Signed with the devices' own identities: what colluding devices, or devices told another list, would give."""
+    statement = confirmation_statement(session, survivors)
+    return tuple((device, identity_key(cohort.secrets[device]).sign(statement)) for device in by)
