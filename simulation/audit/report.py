@@ -62,14 +62,14 @@ def write_json(audit: Audit, path: Path) -> None:
 
 
 def draw_audit(audit: Audit, path: Path) -> None:
-    """Item inference's ROC curves, and claimed beside proved epsilon. Raises `InputError` without matplotlib, or if it cannot be written."""
+    """ROC curves of the best item inferences, and claimed beside proved epsilon. Raises `InputError` without matplotlib, or if it cannot be written."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
         raise InputError("a picture needs matplotlib: pip install 'everbloom[demo]'") from None
     figure = Figure(figsize=(12, 4.8), layout="constrained")
     curves, bars = figure.subplots(1, 2)
-    for found in audit.items:
+    for found in best_attacks(audit.items):
         label = f"{_how(found.private)}, {_updates(found.messages)}: {found.attack} ({found.area.value:.2f})"
         curves.plot(found.false_positive, found.true_positive, "-" if found.private else "--", label=label)
     curves.plot([0, 1], [0, 1], color="grey", linewidth=0.8)
@@ -90,6 +90,16 @@ def best_bounds(bounds: Sequence[Bound]) -> list[Bound]:
         key = bound.mechanism, bound.about
         if key not in best or bound.epsilon_lower > best[key].epsilon_lower:
             best[key] = bound
+    return list(best.values())
+
+
+def best_attacks(items: Sequence[ItemInference]) -> list[ItemInference]:
+    """That with the largest area for each number of updates, with and without privacy."""
+    best: dict[tuple[bool, int], ItemInference] = {}
+    for found in items:
+        key = found.private, found.messages
+        if key not in best or found.area.value > best[key].area.value:
+            best[key] = found
     return list(best.values())
 
 

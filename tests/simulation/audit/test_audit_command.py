@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from simulation.audit.claims import Bound
 from simulation.audit.course import checkpoint_parameters
 from simulation.audit.gradient_canary import GradientCanary
 from simulation.audit.items import ItemInference
-from simulation.audit.report import best_bounds, draw_audit, to_json, verdict
+from simulation.audit.report import best_attacks, best_bounds, draw_audit, to_json, verdict
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # typer's own use of click
@@ -170,6 +171,11 @@ def test_the_verdict_names_the_worst():
     assert found.exceeded
     assert verdict(found) == "CLAIM EXCEEDED: step, one message: epsilon is at least 2.5, claimed 2"
     assert best_bounds([LOW, HIGH]) == [HIGH]
+
+
+def test_the_picture_shows_the_best_attacks():
+    weaker, exact = replace(ITEMS, area=Area(0.5, 0.4, 0.6)), replace(ITEMS, private=False)
+    assert best_attacks([weaker, ITEMS, exact]) == [ITEMS, exact]
 
 
 def test_json_is_plain():
