@@ -83,6 +83,9 @@ class ItemModelConfig(Table):
     """Public reduction (PCA over the catalogue) of the features to this width; None keeps them whole."""
     embedding: bool = True
     """A collaborative vector per item, added to the adapted features."""
+    embedding_scale: PositiveFloat = 1.0
+    """Unit of the collaborative vectors' parameters. Under a clip norm it decides how much of a gradient's norm, hence of the privacy budget, goes to
+    what is known of items beyond their text."""
     bias: Literal["item", "features", "none"] = "item"
     """Popularity bias: one parameter per item, a linear function of the features, or none."""
     bias_scale: PositiveFloat = 1.0

@@ -28,6 +28,7 @@ class ItemEncoder(nn.Module):
             nn.Linear(features.shape[1], 1, bias=False) if features is not None and config.bias == "features" else None
         )
         self.bias_scale = config.bias_scale
+        self.embedding_scale = config.embedding_scale
         self._reset()
 
     def forward(self, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -40,7 +41,7 @@ class ItemEncoder(nn.Module):
             if self.feature_bias is not None:
                 bias = bias + self.feature_bias(features).squeeze(-1)
         if self.embedding is not None:
-            vector = vector + self.embedding(item)
+            vector = vector + self.embedding(item) * self.embedding_scale
         if self.item_bias is not None:
             bias = bias + self.item_bias(item).squeeze(-1)
         return vector, bias * self.bias_scale
@@ -55,9 +56,8 @@ class ItemEncoder(nn.Module):
         if self.adapter is not None:
             nn.init.orthogonal_(self.adapter.weight)
         if self.embedding is not None:
-            nn.init.normal_(
-                self.embedding.weight, std=0.02 if self.adapter is not None else self.embedding.embedding_dim**-0.5
-            )
+            spread = 0.02 if self.adapter is not None else self.embedding.embedding_dim**-0.5
+            nn.init.normal_(self.embedding.weight, std=spread / self.embedding_scale)
         for bias in (self.item_bias, self.feature_bias):
             if bias is not None:
                 nn.init.zeros_(bias.weight)

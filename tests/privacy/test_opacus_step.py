@@ -36,7 +36,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "mlp": {"score": "mlp"},
     "deep": {"user": {"layers": 2, "heads": 4}},
     "flat": {"user": {"layers": 0, "feedforward": 0}},
-    "scaled": {"items": {"bias_scale": 5.0}, "user": {"scale": 0.2, "feedforward": 0}},
+    "scaled": {"items": {"bias_scale": 5.0, "embedding_scale": 1.5}, "user": {"scale": 0.2, "feedforward": 0}},
     "content": {"items": FEATURES, "content": {"lags": 3}},
 }
 

@@ -51,7 +51,8 @@ def squared_norm(encoder: ItemEncoder, batch: Batch, gradients: ItemGradients) -
     own, bias = _merged_own(batch, gradients.own, gradients.own_bias)
     left, other_bias = _merged_negatives(batch, gradients.left, gradients.other_bias)
     if encoder.embedding is not None:
-        found = found + own.square().sum(dim=(1, 2)) + product_norm(left, gradients.right)
+        square = own.square().sum(dim=(1, 2)) + product_norm(left, gradients.right)
+        found = found + encoder.embedding_scale**2 * square
     scale = encoder.bias_scale**2
     if encoder.item_bias is not None:
         found = found + scale * (bias.square().sum(dim=1) + other_bias.square().sum(dim=1))

@@ -116,7 +116,7 @@ ENCODERS = {
     "embedding": (None, {}),
     "features": (7, {"embedding": False, "bias": "features", "bias_scale": 3.0}),
     "no bias": (7, {"embedding": False, "bias": "none"}),
-    "both": (7, {"bias": "item", "bias_scale": 0.5}),
+    "both": (7, {"bias": "item", "bias_scale": 0.5, "embedding_scale": 3.0}),
     "both, features' bias": (7, {"bias": "features"}),
     "wide": (60, {"bias": "features"}),
 }
