@@ -173,6 +173,12 @@ def test_the_verdict_names_the_worst():
     assert best_bounds([LOW, HIGH]) == [HIGH]
 
 
+def test_the_verdict_says_when_little_was_tried():
+    weak = replace(LOW, epsilon_lower=0.0)
+    assert "--runs" not in verdict(Audit("e", "claimed", None, [LOW, weak], [ITEMS], []))
+    assert verdict(Audit("e", "claimed", None, [weak], [ITEMS], [])).endswith("more with --runs")
+
+
 def test_the_picture_shows_the_best_attacks():
     weaker, exact = replace(ITEMS, area=Area(0.5, 0.4, 0.6)), replace(ITEMS, private=False)
     assert best_attacks([weaker, ITEMS, exact]) == [ITEMS, exact]
