@@ -28,9 +28,9 @@ def path(optimizer: ServerOptimizer) -> np.ndarray:
     return np.stack(rows)
 
 
-def torch_path(make: type[torch.optim.Optimizer], **options: float) -> np.ndarray:
+def torch_path(make: type[torch.optim.Optimizer], start: float = 1.0, **options: float) -> np.ndarray:
     """The same with one of torch's optimizers: minus the update is its gradient."""
-    parameters = torch.nn.Parameter(torch.ones(PARAMETERS))
+    parameters = torch.nn.Parameter(torch.full((PARAMETERS,), start))
     optimizer = make([parameters], **options)
     rows = []
     for delta in deltas():
@@ -50,6 +50,13 @@ def test_fedadam_is_adam_on_minus_the_update(tau, beta2):
     found = path(parsed("fedadam", learning_rate=0.05, beta1=0.8, beta2=beta2, tau=tau))
     expected = torch_path(torch.optim.Adam, lr=0.05, betas=(0.8, beta2), eps=tau)
     np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-6)
+
+
+def test_an_anchored_fedadam_is_adamw_around_the_start():
+    """AdamW decays towards zero by lr * weight_decay a step; around the start that is the anchor."""
+    found = path(parsed("fedadam", learning_rate=0.05, beta2=0.99, tau=1e-3, anchor=0.02))
+    expected = torch_path(torch.optim.AdamW, start=0.0, lr=0.05, betas=(0.9, 0.99), eps=1e-3, weight_decay=0.02 / 0.05)
+    np.testing.assert_allclose(found - 1, expected, rtol=2e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
