@@ -17,7 +17,11 @@ _LABELS = ("period", "round", "split", "protocol", "slice", "model", "users")
 
 
 def write_summary(
-    run: RunDirectory, study: Study, state: FederationState, peak_memory_mb: float | None = None, noise: str = SeededNoise.kind
+    run: RunDirectory,
+    study: Study,
+    state: FederationState,
+    peak_memory_mb: float | None = None,
+    noise: str = SeededNoise.kind,
 ) -> dict[str, Any]:
     """Writes and returns the summary. `noise`: which generator drew it; `peak_memory_mb`: of all processes of a simulation; default: of this one."""
     totals = state.totals

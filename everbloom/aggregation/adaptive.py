@@ -22,8 +22,8 @@ class AdaptiveOptimizer(ServerOptimizer):
     decay_rounds: PositiveFloat | None = None
     """The learning rate falls as 1 / (1 + round / decay_rounds); None keeps it constant."""
     anchor: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Each step goes this fraction of the way back to the period's initial parameters first (decoupled, as in AdamW; Loshchilov and Hutter, 2019): what no update
-    asks for again and again returns, noise above all."""
+    """Each step goes this fraction of the way back to the period's initial parameters first (decoupled, as in AdamW; Loshchilov and Hutter, 2019):
+    what no update asks for again and again returns, noise above all."""
 
     @abstractmethod
     def second_moment(self, v: NDArray[np.float32], squared: NDArray[np.float32]) -> NDArray[np.float32]:

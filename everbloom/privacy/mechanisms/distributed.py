@@ -130,7 +130,8 @@ class DistributedPlan(PrivacyPlan):
             relation=self.relation,
             mechanism=f"{self.mechanism}; no sampling assumed",
             trust=f"The device is trusted, and so are {self.min_cohort} devices of each sum to add their shares and to tell nobody; "
-            "the server sees sums alone, if devices were given each other's true keys. In a simulation without masks nothing hides a summand from the simulator.",
+            "the server sees sums alone, if devices were given each other's true keys. "
+            "In a simulation without masks nothing hides a summand from the simulator.",
             not_covered="the fact that a device took part, a server that together with so many devices that fewer honest shares remain, "
             "and central evaluation and the choice of the best round, which read held-out events of simulated users",
         ).text()
