@@ -12,9 +12,14 @@ from client.randomness import Randomness
 from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
+from everbloom.errors import PrivacyError
 from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.examples import build_examples
+from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.privacy.plan import PrivacyPlan
+from everbloom.privacy.secure_aggregation.device import SecureDevice
+from everbloom.privacy.secure_aggregation.messages import read_terms
+from everbloom.privacy.secure_aggregation.terms import Terms as SecureTerms
 from everbloom.seeding import PublicDraws
 from everbloom.wire import Task, Terms, Update
 
@@ -40,11 +45,37 @@ class Device:
     ledger: DeviceLedger
     randomness: Randomness
     workbench: Callable[[Terms], Workbench]
+    secure: SecureDevice | None = None
+    """Its part in secure aggregation; None: it takes part in none."""
+    unmasked: bool = False
+    """Whether it answers in clear under a plan that counts on masks. In a simulation alone, where the sum is the same."""
 
     def train(self, task: Task) -> Update:
-        """One round. Raises `SchemaError` if the server's model is another, `BudgetExceeded` if the budget is spent."""
+        """One round. Raises `SchemaError` if the server's model is another, `BudgetExceeded` if the budget is spent, `PrivacyError` if the plan
+        counts on masks; nothing is charged or read then.
+        """
+        bench = self._bench(task)
+        if isinstance(bench.plan, DistributedPlan) and not self.unmasked:
+            raise PrivacyError("refused: the plan counts on secure aggregation, and the task came without it")
+        return Update(self._finished(bench, task), 1, bench.layout.schema)
+
+    def train_masked(self, task: Task, request: bytes) -> bytes:
+        """The same behind the masks of secure aggregation. Raises `PrivacyError` if they are weaker than the plan counts on."""
+        bench = self._bench(task)
+        if not isinstance(bench.plan, DistributedPlan):
+            raise PrivacyError("refused: a masked vector is asked for under a plan whose updates are not integers")
+        if self.secure is None:
+            raise PrivacyError("refused: this device has no identity for secure aggregation")
+        _check_masks(read_terms(request), task, bench.plan)
+        return self.secure.mask(request, self._finished(bench, task))
+
+    def _bench(self, task: Task) -> Workbench:
         bench = self.workbench(task.terms)
         bench.check(task)
+        return bench
+
+    def _finished(self, bench: Workbench, task: Task) -> NDArray[Any]:
+        """What may leave the device: charged, trained, released as the plan says."""
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
         learning = task.terms.learning
@@ -67,4 +98,15 @@ class Device:
             delta = release.finish(torch.from_numpy(delta)[None], bound, [randomness.noise])[0]
         if bench.plan is not None:
             self.ledger.commit(bench.plan, task.period, task.round)
-        return Update(delta, 1, bench.layout.schema)
+        return delta
+
+
+def _check_masks(asked: SecureTerms, task: Task, plan: DistributedPlan) -> None:
+    encoding = plan.encoding
+    if (asked.period, asked.round) != (task.period, task.round):
+        raise PrivacyError("refused: the masks are of another round than the task")
+    if (asked.length, asked.bits) != (encoding.padded, encoding.bits) or asked.minimum < plan.min_cohort:
+        raise PrivacyError(
+            f"refused: the masks are for {asked.length} numbers of {asked.bits} bits from {asked.minimum} devices or more, the plan counts on "
+            f"{encoding.padded} of {encoding.bits} bits from {plan.min_cohort}"
+        )

@@ -1,6 +1,9 @@
 """A device's folder: its own events, the public catalogue, its ledger and its settings. Nothing in it is ever sent as it is."""
 
 import json
+import os
+import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,14 +18,23 @@ from everbloom.data.home import feature_cache
 from everbloom.errors import DataError, PrivacyError
 from everbloom.models.features.catalogue import features_of
 from everbloom.privacy.budget import Budget
+from everbloom.privacy.secure_aggregation.device import SecureDevice
+from everbloom.privacy.secure_aggregation.keys import identity
+from everbloom.privacy.secure_aggregation.record import FolderRecord
+from everbloom.privacy.secure_aggregation.simulation import simulated_secrets
+from everbloom.privacy.secure_aggregation.terms import Policy
 from everbloom.wire import Terms
 
 _LEDGER = "ledger.sqlite"
+_SECRET = "secret.key"
+_DIRECTORY = "directory.json"
 
 
 @dataclass(frozen=True)
 class DeviceStore:
-    """`device.json` (client number, source of randomness, which ledger), `events/`, `catalog/`, `ledger.sqlite`."""
+    """`device.json` (client number, source of randomness, which ledger), `events/`, `catalog/`, `ledger.sqlite`; for secure aggregation `secret.key`,
+    `directory.json` (other devices' identities, from the operator and never from a server) and `commitments/`.
+    """
 
     folder: Path
 
@@ -51,6 +63,7 @@ class DeviceStore:
         events.save(folder / "events")
         catalog.save(folder / "catalog")
         ledger = _new_or_kept_ledger(folder / _LEDGER, budget, period_share)
+        _new_or_kept_secret(folder / _SECRET, client, seed)
         # Last: the settings say that there is a device, and which ledger must be found from now on.
         settings = {"client": client, "seed": seed, "ledger": ledger.ledger}
         (folder / "device.json").write_text(json.dumps(settings))
@@ -78,10 +91,47 @@ class DeviceStore:
             raise DataError(f"{self.folder}/events: a device holds one user, this log has {log.users}")
         seed, client = settings["seed"], int(settings["client"])
         randomness: Randomness = SystemRandomness() if seed is None else SeededRandomness(int(seed), client)
-        return Device(client, log.of(0), ledger, randomness, self._workbench)
+        return Device(client, log.of(0), ledger, randomness, self._workbench, self._secure(client))
+
+    @property
+    def identity(self) -> bytes:
+        """[32 bytes] by which other devices are to know this one; public."""
+        return identity((self.folder / _SECRET).read_bytes())
+
+    def pin(self, directory: Mapping[int, bytes]) -> None:
+        """Keeps the identities of the devices that this one may meet in secure aggregation, by client number; its own among them.
+
+        Raises `PrivacyError` if they are pinned already and differ: whoever could change them could listen in.
+        """
+        path = self.folder / _DIRECTORY
+        text = json.dumps({str(client): key.hex() for client, key in sorted(directory.items())}, indent=0)
+        if path.exists() and path.read_text() != text:
+            raise PrivacyError(f"{path}: other devices are pinned here already; remove the file to trust new ones")
+        path.write_text(text)
+
+    def _secure(self, client: int) -> SecureDevice | None:
+        """Its part in secure aggregation; None if it knows no other devices."""
+        path = self.folder / _DIRECTORY
+        if not path.is_file():
+            return None
+        try:
+            directory = {int(number): bytes.fromhex(key) for number, key in json.loads(path.read_text()).items()}
+        except (ValueError, AttributeError, TypeError):
+            raise PrivacyError(f"{path}: damaged; expected client numbers and identities in hexadecimal") from None
+        record = FolderRecord(self.folder / "commitments")
+        return SecureDevice(client, (self.folder / _SECRET).read_bytes(), directory, record, Policy(minimum=3))
 
     def _workbench(self, terms: Terms) -> Workbench:
         return _stored_workbench(self.folder, terms.model_dump_json())
+
+
+def _new_or_kept_secret(path: Path, client: int, seed: int | None) -> None:
+    """The device's long-term secret; a simulated device's follows from the seed, so that what it sends can be repeated."""
+    if path.exists():
+        return
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        stream.write(secrets.token_bytes(32) if seed is None else simulated_secrets(seed, [client])[client])
 
 
 def _new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | None) -> SqliteLedger:

@@ -349,5 +349,13 @@ class RuntimeConfig(Table):
     """All processes of a simulation together hold at most about so many MB; default: no limit. ray: those of all machines, and without Ray's own."""
     device: Literal["cpu", "cuda", "auto"] = "cpu"
     """Where cohorts are trained; `auto`: on a GPU if there is one."""
+    masks: bool = False
+    """in-process: under the distributed mechanism, exchange keys and masks as devices do on Flower, device by device. The sums are the same to the
+    bit: this tests the protocol, and slows everything down."""
     address: str | None = None
     """ray: an existing cluster, "auto" or e.g. "10.0.0.1:6379"; default: one is started on this machine for the run."""
+
+    @property
+    def masked(self) -> bool:
+        """Whether secure aggregation is run, and not just its arithmetic: always on Flower."""
+        return self.masks or self.name == "flower"

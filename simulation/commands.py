@@ -16,7 +16,7 @@ from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
 from simulation.population.forecast import Forecast, forecast
 from simulation.population.population import open_population
-from simulation.run import check_memory, check_runtime, free_directory, run_in_process
+from simulation.run import check_masks, check_memory, check_runtime, free_directory, run_in_process
 
 
 def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
@@ -35,6 +35,7 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
     check_runtime(experiment.runtime)
     study = study_with_progress(experiment, console)
     check_measurements(study)
+    check_masks(study)
     check_memory(study)
     open_population(study)
     run = RunDirectory.create(path_out, experiment)
@@ -66,6 +67,7 @@ def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> 
     experiment = load_experiment(path, overrides)
     study = study_with_progress(experiment, console)
     check_measurements(study)
+    check_masks(study)
     if experiment.runtime.name != "flower":
         check_memory(study)
     population = open_population(study)

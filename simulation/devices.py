@@ -1,5 +1,8 @@
 """A simulated population, one device after the other: every user of the data set is a device whose events are a view of the log."""
 
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 from flwr.app import Context, Message, RecordDict
 from numpy.typing import NDArray
@@ -10,6 +13,11 @@ from client.randomness import SeededRandomness
 from client.workbench import Workbench, build_workbench
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.plan import PrivacyPlan
+from everbloom.privacy.secure_aggregation.device import SecureDevice
+from everbloom.privacy.secure_aggregation.keys import identity
+from everbloom.privacy.secure_aggregation.record import MemoryRecord
+from everbloom.privacy.secure_aggregation.simulation import simulated_secrets
+from everbloom.privacy.secure_aggregation.terms import Policy
 from everbloom.study import Study
 from everbloom.wire import TRAIN, Terms, Update
 from simulation.grid import call_client, identify, node_of
@@ -24,6 +32,8 @@ class SimulatedDevices:
         self.study = study
         self.participations = participations
         self._bench: Workbench | None = None
+        self._directory = SimulatedDirectory(study.experiment.seed)
+        self._records: defaultdict[int, MemoryRecord] = defaultdict(MemoryRecord)
 
     def open(self, context: Context) -> Device:
         """The device of `node_config["client"]`."""
@@ -34,12 +44,41 @@ class SimulatedDevices:
             ledger=_ArrayLedger(self.participations, client),
             randomness=SeededRandomness(self.study.experiment.seed, client),
             workbench=self._workbench,
+            secure=self._secure(client) if self.study.experiment.runtime.masks else None,
+            unmasked=not self.study.experiment.runtime.masks,
         )
+
+    def _secure(self, client: int) -> SecureDevice:
+        secret = self._directory.secret(client)
+        return SecureDevice(client, secret, self._directory, self._records[client], Policy(minimum=3))
 
     def _workbench(self, terms: Terms) -> Workbench:
         if self._bench is None or (terms is not self._bench.terms and terms != self._bench.terms):
             self._bench = build_workbench(terms, len(self.study.dataset.catalog), self.study.features)
         return self._bench
+
+
+class SimulatedDirectory(Mapping[int, bytes]):
+    """Everybody's identity, from the experiment's seed, found when asked for. Protects nobody, like all that derives from the seed."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+        self._known: dict[int, bytes] = {}
+
+    def secret(self, device: int) -> bytes:
+        """The device's long-term secret [32 bytes]."""
+        return simulated_secrets(self._seed, [device])[device]
+
+    def __getitem__(self, device: int) -> bytes:
+        if device not in self._known:
+            self._known[device] = identity(self.secret(device))
+        return self._known[device]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
 
 
 class DeviceWorker:

@@ -1,5 +1,6 @@
 """One user of a data set as a device of its own: a folder that a SuperNode can be pointed at."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,14 @@ def export_device(study: Study, user: int, folder: Path) -> DeviceStore:
     """
     events = one_user(study.dataset.events, user)
     return DeviceStore.create(folder, user, events, study.dataset.catalog, seed=study.experiment.seed)
+
+
+def introduce(devices: Iterable[DeviceStore]) -> None:
+    """Lets devices know each other's identities, as an operator does before a deployment: secure aggregation rests on it."""
+    devices = list(devices)
+    directory = {device.open().client: device.identity for device in devices}
+    for device in devices:
+        device.pin(directory)
 
 
 def one_user(log: EventLog, user: int) -> EventLog:

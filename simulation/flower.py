@@ -27,7 +27,7 @@ from everbloom.study import Study, open_study
 from server.federation import check_measurements
 from server.run_directory import refuse_existing
 from simulation.console import RunConsole, progress_bar
-from simulation.export import export_device
+from simulation.export import export_device, introduce
 from simulation.processes import Processes, answers, free_ports, processes
 
 MOST_DEVICES = 16
@@ -132,9 +132,12 @@ class _Federation:
         here = ["--insecure", "--host", "127.0.0.1", "--port"]
         # A SuperLink left to itself puts its SuperExec into a session of its own, where it would outlive us for a while.
         self._launch(started, _LINK, ["flower-superlink", *here, str(link), "--isolation", "process"])
-        for user, (name, port) in enumerate(zip(self.nodes, ports, strict=True)):
-            store = export_device(self.study, user, self.folder / "devices" / str(user)).folder
-            config = f"store={json.dumps(str(store))}"
+        stores = [
+            export_device(self.study, user, self.folder / "devices" / str(user)) for user in range(len(self.nodes))
+        ]
+        introduce(stores)
+        for store, name, port in zip(stores, self.nodes, ports, strict=True):
+            config = f"store={json.dumps(str(store.folder))}"
             node = ["flower-supernode", *here, str(port), "--superlink", address, "--node-config", config]
             self._launch(started, name, node, OMP_NUM_THREADS="1")
         deadline = time.monotonic() + _START_SECONDS

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from everbloom.config import RuntimeConfig
+from everbloom.errors import ConfigError
 from everbloom.learning.cohort.budget import make_budget
 from everbloom.memory import peak_bytes
+from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.study import Study
 from server.checkpoint import load_checkpoint
 from server.federation import Federation, initial_state
@@ -22,7 +24,7 @@ from simulation.memory import PeakMemory, training_memory
 from simulation.population.grid import simulated_grid
 from simulation.ray_cluster import check_ray
 from simulation.ray_workers import ray_answers
-from simulation.workers import open_ledger, parallel_answers, serial_answers
+from simulation.workers import masked_answers, open_ledger, parallel_answers, serial_answers
 
 
 def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: bool) -> dict[str, Any]:
@@ -40,7 +42,10 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
 def _answers(study: Study, run: RunDirectory, state: FederationState, peak: PeakMemory) -> Iterator[Answer]:
     ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
     workers = worker_count(study.experiment.runtime)
-    if study.experiment.runtime.name == "ray":
+    if study.experiment.runtime.masks:
+        with masked_answers(study, ledger) as answer:
+            yield answer
+    elif study.experiment.runtime.name == "ray":
         with ray_answers(study, ledger, peak) as answer:
             yield answer
     elif workers == 1:
@@ -54,8 +59,26 @@ def _answers(study: Study, run: RunDirectory, state: FederationState, peak: Peak
 def check_runtime(runtime: RuntimeConfig) -> None:
     """Raises `ConfigError`, before any work, if what is to train the clients is not there."""
     torch_device(runtime)
+    if runtime.masks and runtime.name == "ray":
+        raise ConfigError(
+            "runtime.masks: devices on Ray workers answer with sums and exchange no masks; use in-process or flower"
+        )
     if runtime.name == "ray":
         check_ray(runtime)
+
+
+def check_masks(study: Study) -> None:
+    """Raises `ConfigError`, before any work, if masks are asked for where there is nothing to mask."""
+    if not study.experiment.runtime.masks:
+        return
+    if not isinstance(study.plan, DistributedPlan):
+        raise ConfigError(
+            'runtime.masks: only privacy.mechanism = "distributed" sends integers that masks can hide; set it, or remove runtime.masks'
+        )
+    if study.experiment.population is not None:
+        raise ConfigError(
+            "runtime.masks: a [population] with simulated time answers tasks alone; remove one of the two"
+        )
 
 
 def check_memory(study: Study) -> None:

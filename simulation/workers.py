@@ -15,13 +15,14 @@ import torch
 from flwr.app import Message, RecordDict
 from numpy.typing import NDArray
 
+from client.app import make_app
 from everbloom.errors import InputError
 from everbloom.experiment import load_experiment
 from everbloom.memory import peak_bytes
 from everbloom.study import Study, open_study
 from simulation.cohort import CohortWorker
-from simulation.devices import DeviceWorker
-from simulation.grid import Answer, client_of
+from simulation.devices import DeviceWorker, SimulatedDevices
+from simulation.grid import Answer, call_client, client_of
 from simulation.jobs import JobResult, Worker, by_content, deal, replies
 from simulation.memory import PeakMemory, training_memory
 
@@ -43,6 +44,20 @@ def serial_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Ans
                     result = worker.train(content, clients)
                 peak.note(result.worker, result.held)
                 yield from replies(group, job, result)
+
+    yield answer
+
+
+@contextmanager
+def masked_answers(study: Study, ledger: Path) -> Iterator[Answer]:
+    """Every message goes to its device's ClientApp, as on Flower: what the stages of secure aggregation need."""
+    app = make_app(SimulatedDevices(study, np.load(ledger, mmap_mode="r+")).open)
+
+    def answer(messages: list[Message]) -> Iterator[Message]:
+        for message in messages:
+            with _one_thread():
+                reply = call_client(app, message)
+            yield reply
 
     yield answer
 

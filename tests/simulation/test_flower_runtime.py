@@ -26,7 +26,16 @@ from simulation.commands import start_run
 from simulation.flower import run_on_superlink
 from simulation.run import run_in_process
 
-PRIVACY = {"none": {"unit": "none"}, "example": {"unit": "example", "epsilon": 8.0, "delta": 1e-3, "denominator": 10}}
+PRIVACY = {
+    "none": {"unit": "none"},
+    "example": {"unit": "example", "epsilon": 8.0, "delta": 1e-3, "denominator": 10},
+    "user": {
+        "unit": "user",
+        "epsilon": 8.0,
+        "delta": 1e-3,
+        "mechanism": {"name": "distributed", "min_cohort": 3},
+    },
+}
 
 
 @pytest.fixture(autouse=True)
@@ -79,9 +88,10 @@ def records(run: Path, name: str) -> list[dict]:
 
 
 @pytest.mark.flower
-@pytest.mark.parametrize("unit", ["none", "example"])
-def test_a_superlink_with_two_supernodes_gives_the_in_process_result(unit, tiny, opened, tmp_path, scratch):
-    experiment = tiny(privacy=PRIVACY[unit])
+@pytest.mark.parametrize(("unit", "users", "rounds"), [("none", 2, 2), ("example", 2, 2), ("user", 3, 1)])
+def test_a_superlink_with_supernodes_gives_the_in_process_result(unit, users, rounds, tiny, opened, tmp_path, scratch):
+    """By the unit of a user under secure aggregation: five exchanges a round, and the sum that three devices in process give without masks."""
+    experiment = tiny(users=users, rounds=rounds, privacy=PRIVACY[unit])
     path = tmp_path / "tiny.toml"
     path.write_text(experiment.to_toml())
     told = quiet()
@@ -100,10 +110,10 @@ def test_a_superlink_with_two_supernodes_gives_the_in_process_result(unit, tiny,
     counted = ("period", "round", "clients", "failed", "bytes_up", "bytes_down", "epsilon")
     for ours, theirs in zip(records(tmp_path / "flower", "rounds"), records(expected, "rounds"), strict=True):
         assert [ours[key] for key in counted] == [theirs[key] for key in counted]
-        assert ours["clients"] == 2
+        assert ours["clients"] == users
     assert summary["test"] == json.loads((expected / "summary.json").read_text())["test"]
     assert summary["privacy"]["unit"] == unit
-    assert "period 0 round 2: 2 clients, 0 failed" in told.file.getvalue()  # type: ignore[attr-defined]
+    assert f"period 0 round {rounds}: {users} clients, 0 failed" in told.file.getvalue()  # type: ignore[attr-defined]
     assert processes_of(scratch) == []
     assert left_over(scratch) == []
 

@@ -43,10 +43,10 @@ class Distributed(Mechanism):
             )
         asked = min(course.population, math.ceil(round(course.cohort * (1 + course.over_selection), 6)))
         least = self.min_cohort or max(1, math.floor(0.9 * course.cohort))
-        if not 2 <= least <= course.cohort:
+        if not 3 <= least <= course.cohort:
             raise PrivacyError(
-                f"privacy.mechanism.min_cohort: {least} of a cohort of {course.cohort}; expected 2 to {course.cohort}: "
-                "a sum of one hides nobody"
+                f"privacy.mechanism.min_cohort: {least} of a cohort of {course.cohort}; expected 3 to {course.cohort}: "
+                "of a sum of two each knows the other's part"
             )
         participations = setting.most_participations
         encoding = Encoding(

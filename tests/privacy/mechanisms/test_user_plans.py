@@ -94,8 +94,8 @@ REFUSED = {
     "unknown cohorts apart": ("matrix-factorisation", {"sampler": "poisson"}, {}, "rounds of unknown size"),
     "a round without noise": ("matrix-factorisation", {"min_replies": 2}, {}, "leave it at 1"),
     "sums of unknown size": ("distributed", {"sampler": "poisson"}, {}, "a cohort of unknown size"),
-    "a sum of one": ({"name": "distributed", "min_cohort": 1}, {}, {}, "a sum of one hides nobody"),
-    "more than there are": ({"name": "distributed", "min_cohort": 13}, {}, {}, "expected 2 to 12"),
+    "a sum of two": ({"name": "distributed", "min_cohort": 2}, {}, {}, "of a sum of two each knows"),
+    "more than there are": ({"name": "distributed", "min_cohort": 13}, {}, {}, "expected 3 to 12"),
     "too few bits": ({"name": "distributed", "bits": 8}, {"cohort": 60, "population": 6000}, {"epsilon": 0.1}, "more bits"),
 }  # fmt: skip
 
