@@ -69,6 +69,11 @@ class SecureDevice:
         self._record = record
         self._policy = policy if policy is not None else Policy()
 
+    @property
+    def identity(self) -> bytes:
+        """[32 bytes] by which the other devices' directories know it."""
+        return self._directory[self.device]
+
     def advertise(self, request: bytes) -> bytes:
         """Stage keys: `AdvertiseRequest` -> `Advertisement`."""
         terms = AdvertiseRequest.unpack(request).terms
