@@ -96,7 +96,7 @@ class DeviceStore:
     @property
     def identity(self) -> bytes:
         """[32 bytes] by which other devices are to know this one; public."""
-        return identity((self.folder / _SECRET).read_bytes())
+        return identity(self._secret())
 
     def pin(self, directory: Mapping[int, bytes]) -> None:
         """Keeps the identities of the devices that this one may meet in secure aggregation, by client number; its own among them.
@@ -119,7 +119,15 @@ class DeviceStore:
         except (ValueError, AttributeError, TypeError):
             raise PrivacyError(f"{path}: damaged; expected client numbers and identities in hexadecimal") from None
         record = FolderRecord(self.folder / "commitments")
-        return SecureDevice(client, (self.folder / _SECRET).read_bytes(), directory, record, Policy(minimum=3))
+        return SecureDevice(client, self._secret(), directory, record, Policy(minimum=3))
+
+    def _secret(self) -> bytes:
+        """Raises `PrivacyError` unless it is there and whole: an identity must not follow from an empty file."""
+        path = self.folder / _SECRET
+        secret = path.read_bytes() if path.is_file() else b""
+        if len(secret) != 32:
+            raise PrivacyError(f"{path}: expected this device's 32-byte secret, found {len(secret)} bytes")
+        return secret
 
     def _workbench(self, terms: Terms) -> Workbench:
         return _stored_workbench(self.folder, terms.model_dump_json())
@@ -132,6 +140,8 @@ def _new_or_kept_secret(path: Path, client: int, seed: int | None) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(secrets.token_bytes(32) if seed is None else simulated_secrets(seed, [client])[client])
+        stream.flush()
+        os.fsync(stream.fileno())
 
 
 def _new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | None) -> SqliteLedger:

@@ -354,8 +354,3 @@ class RuntimeConfig(Table):
     bit: this tests the protocol, and slows everything down."""
     address: str | None = None
     """ray: an existing cluster, "auto" or e.g. "10.0.0.1:6379"; default: one is started on this machine for the run."""
-
-    @property
-    def masked(self) -> bool:
-        """Whether secure aggregation is run, and not just its arithmetic: always on Flower."""
-        return self.masks or self.name == "flower"

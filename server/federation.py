@@ -4,10 +4,10 @@ Every decision depends on the experiment, the state and derived randomness alone
 """
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message
+from flwr.app import Array, ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
@@ -19,18 +19,16 @@ from everbloom.evaluation.evaluator import Evaluator
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.evaluation.training_events import trained_period
 from everbloom.privacy.ledger import Ledger
-from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
 from server.checkpoint import save_checkpoint
+from server.collecting import collect
 from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
-from server.replies import replies_of
 from server.roster import KnowsTime
 from server.run_directory import RunDirectory
 from server.sampling import sample_cohort, wanted_answers
-from server.secure_round import SecureRound, secure_terms
 from server.state import Best, FederationState
 from server.strategy import FlatStrategy
 
@@ -150,7 +148,7 @@ class Federation:
         self.strategy.ask(nodes, state.period, self.study.timeline.window(state.period), self.wanted)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
         messages = list(self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid))
-        replies = self._replies(messages, nodes)
+        replies = collect(self.study, self.grid, messages, nodes, self.wanted, state.period, state.round)
         new, metrics = self.strategy.aggregate_train(state.round, replies)
         counts = dict(metrics or {})
         if new is not None:
@@ -164,14 +162,6 @@ class Federation:
         if state.round % self.config.checkpoint_every == 0 or state.round == self.config.rounds or state.stopped:
             save_checkpoint(self.run_directory, state, self.study.layout.schema)
         return True
-
-    def _replies(self, messages: Sequence[Message], nodes: Mapping[int, int]) -> Iterable[Message]:
-        """The round's replies as they come; under secure aggregation one with their sum."""
-        plan, timeout = self.study.plan, self.config.reply_timeout
-        if not isinstance(plan, DistributedPlan) or not self.study.experiment.runtime.masked:
-            return replies_of(self.grid, messages, self.wanted, timeout)
-        terms = secure_terms(plan, self.grid.run.run_id, self.state.period, self.state.round)
-        return SecureRound(self.grid, messages, nodes, terms, self.study.layout.schema, timeout).replies()
 
     def _cohort(self) -> NDArray[np.int64] | None:
         """Who is asked in the next round; None if nobody may be asked ever again. Where time is simulated it moves on to when somebody is there."""

@@ -12,6 +12,7 @@ from everbloom.privacy.secure_aggregation.server import SecureServer
 from everbloom.privacy.secure_aggregation.terms import Terms
 from everbloom.secure_wire import MESSAGE_TYPES, Stage, pack_secure, unpack_secure, with_secure
 from everbloom.wire import Update
+from server.replies import replies_of
 
 
 def secure_terms(plan: DistributedPlan, run: int, period: int, round: int) -> Terms:
@@ -32,13 +33,17 @@ class SecureRound:
         clients: Mapping[int, int],
         terms: Terms,
         schema: str,
+        wanted: int,
         timeout: float,
     ) -> None:
-        """`clients`: client number -> node id; devices know each other by client numbers. `timeout`: seconds for each of the five exchanges."""
+        """`clients`: client number -> node id; devices know each other by client numbers. `wanted`: vectors after which nobody waits for more.
+        `timeout`: seconds for each of the five exchanges.
+        """
         self._grid = grid
         self._clients = {node: client for client, node in clients.items()}
         self._tasks = {self._clients[message.metadata.dst_node_id]: message for message in messages}
         self._schema = schema
+        self._wanted = wanted
         self._timeout = timeout
         self._terms = terms
         self._directory: dict[int, bytes] = {}
@@ -78,16 +83,25 @@ class SecureRound:
             )
             for device, data in requests.items()
         ]
-        for reply in self._grid.send_and_receive(messages, timeout=self._timeout):
+        # Only vectors are ever enough: who keeps silent at another stage leaves work, or a gap, to the others.
+        wanted = self._wanted if stage == "masked" else len(messages)
+        for reply in replies_of(self._grid, messages, wanted, self._timeout):
             try:
                 if reply.has_error():
                     raise SchemaError(f"error {reply.error.code}: {reply.error.reason}")
-                device = self._clients[reply.metadata.src_node_id]
+                device = self._device(reply)
                 if stage == "keys":
                     self._directory.setdefault(device, unpack_secure(reply.content, "identity"))
                 add(device, unpack_secure(reply.content))
             except (PrivacyError, SchemaError) as error:
                 self._reasons.append(f"stage {stage}: {error}")
+
+    def _device(self, reply: Message) -> int:
+        """Who the transport says it comes from."""
+        device = self._clients.get(reply.metadata.src_node_id)
+        if device is None:
+            raise SchemaError(f"a reply from node {reply.metadata.src_node_id}, which was not asked")
+        return device
 
     def _content(self, stage: Stage, device: int, data: bytes) -> RecordDict:
         return with_secure(self._tasks[device].content, data) if stage == "masked" else pack_secure(data)
