@@ -100,7 +100,7 @@ class MatrixFactorisationPlan(PrivacyPlan):
     def mechanism(self) -> str:
         """See `PrivacyPlan`."""
         return (
-            f"banded matrix factorisation (DP-FTRL) on the server: clip {self.clip_norm:g} a user, noise multiplier "
+            f"central banded matrix factorisation (DP-FTRL): clip {self.clip_norm:g} a user, noise multiplier "
             f"{self.noise_multiplier:.4g}, {self.factorisation.bands} band(s), devices at least {self.separation} round(s) apart, no sampling assumed"
         )
 
