@@ -45,5 +45,6 @@ def build_workbench(terms: Terms, items: int, features: NDArray[np.float32] | No
     model = build_recommender(items, features, terms.model, terms.seed)
     layout = ParameterLayout.of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size())
-    check_model(plan, model)
+    if plan is not None:
+        check_model(plan, model)
     return Workbench(terms, items, layout, plan, model)

@@ -80,5 +80,6 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
     study = Study(experiment, dataset, timeline, features)
-    check_model(study.plan, study.new_model())
+    if study.plan is not None:
+        check_model(study.plan, study.new_model())
     return study

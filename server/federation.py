@@ -183,7 +183,8 @@ class Federation:
             left = self.clients[able(self.clients)]
             if not len(left):
                 return None
-            if clock is not None and self.config.sampler == "uniform":
+            # An empty Poisson draw is a cohort like any other; time moves on only where nobody could have been drawn.
+            if clock is not None and not clock.available(left).any():
                 clock.wait_for(left)
                 cohort = draw()
         state.clock = None if clock is None else clock.now

@@ -9,12 +9,12 @@ from everbloom.errors import PrivacyError
 from everbloom.privacy.plan import PrivacyPlan
 
 
-def check_model(plan: PrivacyPlan | None, model: nn.Module, personal: Iterable[str] = ()) -> None:
+def check_model(plan: PrivacyPlan, model: nn.Module, personal: Iterable[str] = ()) -> None:
     """Raises `PrivacyError` if per-example gradients of this model would not be what the plan counts on.
 
     `personal`: names of parameters that never leave the device. Under a user unit anything may be learnt: the whole update is clipped.
     """
-    if plan is None or plan.dp_sgd is None:
+    if plan.dp_sgd is None:
         return
     for name, module in model.named_modules():
         if isinstance(module, _BatchNorm):

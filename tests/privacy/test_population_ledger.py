@@ -38,3 +38,27 @@ def test_the_array_is_shared_not_copied(make_plan):
     participations = np.zeros(2, dtype=np.int32)
     Ledger(make_plan(), participations).reserve(0)
     assert participations.tolist() == [1, 0]
+
+
+def test_asking_charges_the_eligible_and_no_one_else(make_plan):
+    """The server's side: a whole cohort at once, or nothing."""
+    ledger = Ledger(make_plan(max_participations=2, max_per_period=1), np.zeros(4, dtype=np.int32))
+    ledger.ask(np.array([0, 2]))
+    assert ledger.participations.tolist() == [1, 0, 1, 0]
+    assert ledger.last.tolist() == [1, 0, 1, 0]
+    with pytest.raises(BudgetExceeded, match="client 2: refused"):
+        ledger.ask(np.array([1, 2]))
+    assert ledger.participations.tolist() == [1, 0, 1, 0]
+    assert ledger.eligible().tolist() == [False, True, False, True]
+    assert ledger.left() == 4, "the run's budget, not the period's"
+    ledger.begin_period()
+    ledger.ask(np.array([0, 1, 2]))
+    assert ledger.left() == 2
+
+
+def test_devices_stay_apart(make_plan):
+    ledger = Ledger(make_plan(separation=3), np.zeros(3, dtype=np.int32))
+    for client in (0, 1, 2):
+        assert ledger.eligible()[client]
+        ledger.ask(np.array([client]))
+    assert ledger.eligible().tolist() == [True, False, False]
