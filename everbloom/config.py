@@ -4,6 +4,7 @@ Only what stands here can be set. What a device may spend, its clip and its nois
 the plan also reads what an example is and how many steps a round takes.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -261,6 +262,12 @@ class FederationConfig(Table):
         if isinstance(self.cohort, int):
             return min(self.cohort, population)
         return max(1, round(self.cohort * population))
+
+    def asked_size(self, population: int) -> int:
+        """The (expected) number of clients that are asked, so that `cohort` of them answer."""
+        wanted = self.cohort_size(population)
+        more = math.ceil(round(wanted * self.over_selection, 6))  # 0.1 of 30 is 3, in floating point too
+        return min(wanted + more, population)
 
 
 class SpeedConfig(Table):

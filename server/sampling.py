@@ -1,6 +1,5 @@
 """Who is asked in a round: seeded, over those who may be asked, and at a cost that depends on the cohort and not on the population."""
 
-import math
 from collections.abc import Callable
 
 import numpy as np
@@ -18,9 +17,7 @@ _DRAWS_PER_SCAN = 16
 
 def asked_size(federation: FederationConfig, population: int) -> int:
     """The (expected) number of clients that are asked, so that `federation.cohort` of them answer."""
-    wanted = federation.cohort_size(population)
-    more = math.ceil(round(wanted * federation.over_selection, 6))  # 0.1 of 30 is 3, in floating point too
-    return min(wanted + more, population)
+    return federation.asked_size(population)
 
 
 def wanted_answers(federation: FederationConfig, population: int) -> int:

@@ -23,6 +23,12 @@ class Course(Table):
     over_selection: NonNegativeFloat = 0.0
     min_replies: PositiveInt = 1
 
+    @property
+    def asked(self) -> int:
+        """(Expected) devices that are asked in a round, more than are waited for where `over_selection` says so: the scheduler's own number."""
+        federation = FederationConfig(cohort=self.cohort, over_selection=self.over_selection)
+        return federation.asked_size(self.population)
+
     @classmethod
     def of(cls, federation: FederationConfig, periods: int, population: int) -> "Course":
         """Of an experiment on so many periods and people."""

@@ -41,7 +41,6 @@ class Distributed(Mechanism):
             raise PrivacyError(
                 'federation.sampler: a cohort of unknown size may be too small for its noise or too large for its integers; use "uniform"'
             )
-        asked = min(course.population, math.ceil(round(course.cohort * (1 + course.over_selection), 6)))
         least = self.min_cohort or max(1, math.floor(0.9 * course.cohort))
         if not 3 <= least <= course.cohort:
             raise PrivacyError(
@@ -52,7 +51,7 @@ class Distributed(Mechanism):
         encoding = Encoding(
             params=setting.parameters,
             clip_norm=privacy.clip_norm,
-            cohort=asked,
+            cohort=course.asked,
             cohort_minimum=least,
             noise_multiplier=privacy.noise_multiplier or 1.0,
             bits=self.bits,

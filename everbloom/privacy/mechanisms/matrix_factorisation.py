@@ -53,11 +53,11 @@ class MatrixFactorisation(Mechanism):
             raise PrivacyError(
                 'federation.sampler: rounds of unknown size cannot keep devices apart; use "uniform", or privacy.mechanism = "central"'
             )
-        possible = possible_separation(course.population, min(_asked(setting), course.population))
+        possible = possible_separation(course.population, course.asked)
         separation = min(self.separation or possible, course.rounds)
         if separation > possible:
             raise PrivacyError(
-                f"privacy.mechanism.separation: {separation} rounds apart need {separation * _asked(setting)} devices, there are "
+                f"privacy.mechanism.separation: {separation} rounds apart need {separation * course.asked} devices, there are "
                 f"{course.population}; at most {possible}"
             )
         limit = setting.most_participations
@@ -181,9 +181,3 @@ class CorrelatedSum(SumOpening):
 
 def _unused(_: int) -> NDArray[np.floating]:
     raise AssertionError("only the shape is wanted")
-
-
-def _asked(setting: Setting) -> int:
-    """Devices that are asked in a round: beyond the cohort, where more are asked than needed."""
-    course = setting.course
-    return math.ceil(round(course.cohort * (1 + course.over_selection), 6))
