@@ -8,6 +8,8 @@ SERVER_TRUSTED = (
     "Whoever sees the models of all rounds is not."
 )
 
+EVALUATION = "central evaluation and the choice of the best round, which read held-out events of simulated users"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Statement:

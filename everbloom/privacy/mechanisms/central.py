@@ -20,7 +20,7 @@ from everbloom.privacy.noise import NoiseSource
 from everbloom.privacy.opening import Opened, State, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.release import UpdateRelease
-from everbloom.privacy.statement import SERVER_TRUSTED, Statement
+from everbloom.privacy.statement import EVALUATION, SERVER_TRUSTED, Statement
 
 
 class Central(Mechanism):
@@ -132,8 +132,7 @@ class CentralPlan(PrivacyPlan):
             relation=self.relation,
             mechanism=f"{self.mechanism}, divided by the public constant {self.cohort}; every round is charged to every user",
             trust=SERVER_TRUSTED,
-            not_covered="the server itself and its records of who took part, central evaluation and the choice of the best round, "
-            "which read held-out events of simulated users",
+            not_covered="the server itself and its records of who took part, " + EVALUATION,
         ).text()
 
 

@@ -19,7 +19,7 @@ from everbloom.privacy.noise import NoiseSource
 from everbloom.privacy.opening import Opened, State, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.release import UpdateRelease
-from everbloom.privacy.statement import Statement
+from everbloom.privacy.statement import EVALUATION, Statement
 
 
 class Distributed(Mechanism):
@@ -132,7 +132,7 @@ class DistributedPlan(PrivacyPlan):
             "the server sees sums alone, if devices were given each other's true keys. "
             "In a simulation without masks nothing hides a summand from the simulator.",
             not_covered="the fact that a device took part, a server that together with so many devices that fewer honest shares remain, "
-            "and central evaluation and the choice of the best round, which read held-out events of simulated users",
+            f"and {EVALUATION}",
         ).text()
 
 

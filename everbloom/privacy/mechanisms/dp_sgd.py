@@ -11,7 +11,7 @@ from everbloom.privacy.accounting.sampled import poisson_epsilon, poisson_noise
 from everbloom.privacy.budget import Cost
 from everbloom.privacy.course import Setting
 from everbloom.privacy.plan import PrivacyPlan
-from everbloom.privacy.statement import DEVICE_TRUSTED, Statement
+from everbloom.privacy.statement import DEVICE_TRUSTED, EVALUATION, Statement
 
 
 class DpSgd(Mechanism):
@@ -120,8 +120,7 @@ class DpSgdPlan(PrivacyPlan):
             unit=self._lies(),
             mechanism=f"{self.mechanism}, {self.steps_per_round} step(s) a round, divided by the public constant {self.denominator:g}",
             trust=DEVICE_TRUSTED,
-            not_covered="the fact that a device took part, "
-            "and central evaluation and the choice of the best round, which read held-out events of simulated users",
+            not_covered=f"the fact that a device took part, and {EVALUATION}",
         ).text()
 
     def _lies(self) -> str:

@@ -10,7 +10,7 @@ from everbloom.privacy.budget import Cost
 from everbloom.privacy.course import Setting
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.release import UpdateRelease
-from everbloom.privacy.statement import DEVICE_TRUSTED, Statement
+from everbloom.privacy.statement import DEVICE_TRUSTED, EVALUATION, Statement
 
 SENSITIVITY = 2.0
 """In clip norms: another user's data turns any update into any other."""
@@ -83,6 +83,5 @@ class LocalPlan(PrivacyPlan):
             relation=self.relation,
             mechanism=f"{self.mechanism}, of sensitivity {SENSITIVITY:g} clip norms",
             trust=DEVICE_TRUSTED,
-            not_covered="the fact that a device took part, "
-            "and central evaluation and the choice of the best round, which read held-out events of simulated users",
+            not_covered=f"the fact that a device took part, and {EVALUATION}",
         ).text()

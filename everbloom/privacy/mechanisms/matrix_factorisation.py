@@ -28,7 +28,7 @@ from everbloom.privacy.noise import NoiseSource
 from everbloom.privacy.opening import Opened, State, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.release import UpdateRelease
-from everbloom.privacy.statement import SERVER_TRUSTED, Statement
+from everbloom.privacy.statement import EVALUATION, SERVER_TRUSTED, Statement
 
 
 class MatrixFactorisation(Mechanism):
@@ -139,8 +139,7 @@ class MatrixFactorisationPlan(PrivacyPlan):
             "who takes part may be known.",
             mechanism=f"{self.mechanism}, divided by the public constant {self.cohort}",
             trust=SERVER_TRUSTED,
-            not_covered="the server itself, the fact that a device took part, central evaluation and the choice of the best round, "
-            "which read held-out events of simulated users",
+            not_covered="the server itself, the fact that a device took part, " + EVALUATION,
         ).text()
 
     def _mu_squared(self) -> float:
