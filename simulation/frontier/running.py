@@ -8,7 +8,7 @@ from pathlib import Path
 from everbloom.errors import CheckpointError, InputError, PrivacyError
 from everbloom.experiment import Experiment
 from everbloom.study import Study, open_study
-from server.federation import check_measurements
+from server.measuring import check_measurements
 from server.run_directory import RunDirectory
 from simulation.frontier.grid import Cell, Grid, Point, cell_experiment
 from simulation.frontier.progress import FrontierConsole
