@@ -15,6 +15,7 @@ from everbloom.config import (
     DataConfig,
     EvaluationConfig,
     FederationConfig,
+    FeedbackConfig,
     LearningConfig,
     ModelConfig,
     PopulationConfig,
@@ -38,6 +39,7 @@ class Experiment(Table):
     privacy: PrivacyConfig = PrivacyConfig()
     federation: FederationConfig = FederationConfig()
     population: PopulationConfig | None = None
+    feedback: FeedbackConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()

@@ -8,9 +8,28 @@ from everbloom.data.home import dataset_name, raw_folder
 from everbloom.errors import ConfigError, DataError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
-from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, MECHANISMS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.methods import (
+    AVAILABILITIES,
+    EXPLORATIONS,
+    FEATURE_ENCODERS,
+    MECHANISMS,
+    OBJECTIVES,
+    SERVER_OPTIMIZERS,
+    SOURCES,
+    USER_MODELS,
+)
 from everbloom.registry import Method, Registry
 
+FAMILIES = [
+    SOURCES,
+    FEATURE_ENCODERS,
+    OBJECTIVES,
+    MECHANISMS,
+    SERVER_OPTIMIZERS,
+    AVAILABILITIES,
+    USER_MODELS,
+    EXPLORATIONS,
+]
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},
     "amazon-reviews": {"category": "Games"},
@@ -20,7 +39,7 @@ OPTIONS = {
 """What has no default."""
 EVERY = [
     pytest.param(registry, name, id=f"{registry.family}: {name}".replace(" ", "-"))
-    for registry in (SOURCES, FEATURE_ENCODERS, OBJECTIVES, MECHANISMS, SERVER_OPTIMIZERS, AVAILABILITIES)
+    for registry in FAMILIES
     for name in registry.names()
 ]
 
@@ -45,7 +64,7 @@ def test_it_is_a_strict_frozen_table_that_survives_a_file(registry, name):
 
 @pytest.mark.parametrize(
     "registry",
-    [SOURCES, FEATURE_ENCODERS, OBJECTIVES, MECHANISMS, SERVER_OPTIMIZERS, AVAILABILITIES],
+    FAMILIES,
     ids=lambda r: r.family,
 )
 def test_an_unknown_name_lists_the_known_ones(registry):
