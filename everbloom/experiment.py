@@ -128,6 +128,8 @@ def _owner(table: type[Table], place: tuple[int | str, ...]) -> tuple[type[Table
     keys = []
     for depth, step in enumerate(place):
         keys.append(str(step))
+        if isinstance(step, int):  # one of a list of tables
+            continue
         field = {field.alias or name: field for name, field in table.model_fields.items()}.get(str(step))
         if field is None:
             break
