@@ -12,7 +12,11 @@ def exposure_counts(items: NDArray[np.int32], count: int) -> NDArray[np.int64]:
     return np.bincount(items[items != NO_ITEM], minlength=count)
 
 
-def rank_correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+Weights = NDArray[np.floating] | NDArray[np.int64]
+"""[items] counts, probabilities, or anything else that adds up."""
+
+
+def rank_correlation(one: Weights, other: Weights) -> float:
     """Spearman's: Pearson's correlation of the ranks, equal values with their mean rank; 0 if either side is constant."""
     left, right = rankdata(one), rankdata(other)
     left, right = left - left.mean(), right - right.mean()
@@ -20,9 +24,7 @@ def rank_correlation(one: NDArray[np.floating], other: NDArray[np.floating]) -> 
     return float(left @ right) / scale if scale > 0 else 0.0
 
 
-def exposure_bias(
-    exposure: NDArray[np.floating], popularity: NDArray[np.floating], relevance: NDArray[np.floating]
-) -> float:
+def exposure_bias(exposure: Weights, popularity: Weights, relevance: Weights) -> float:
     """Whether, of items that are equally relevant, the more popular ones are shown more: 0 no, 1 as much as ranks can say.
 
     Partial rank correlation of exposure and popularity given true relevance, all [items]: (r_ep - r_er r_pr) / sqrt((1 - r_er^2)(1 - r_pr^2))
@@ -35,13 +37,13 @@ def exposure_bias(
     return (both - shown * known) / float(np.sqrt(unexplained)) if unexplained > 1e-12 else 0.0
 
 
-def share_within(weight: NDArray[np.floating | np.int64], part: NDArray[np.bool_]) -> float:
+def share_within(weight: Weights, part: NDArray[np.bool_]) -> float:
     """Share of the weight [items] that lies on the items of `part`; 0 without any weight."""
     total = float(weight.sum())
     return float(weight[part].sum()) / total if total > 0 else 0.0
 
 
-def distribution_distance(one: NDArray[np.floating], other: NDArray[np.floating]) -> float:
+def distribution_distance(one: Weights, other: Weights) -> float:
     """Jensen-Shannon distance of two weightings [items] of the same items: 0 alike, 1 disjoint.
 
     sqrt(H(m) - (H(p) + H(q)) / 2) in bits, with m = (p + q) / 2; a metric (Endres & Schindelin, IEEE Trans. Information Theory 49(7), 2003). Raises

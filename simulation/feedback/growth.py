@@ -1,7 +1,7 @@
 """A study whose log grows: what devices hold after some steps, and the federation's next period on it.
 
-Each step has a `Study` of its own, cut off at the present: period 0 is the warm start, period p what was clicked in step p. All of them have one privacy
-plan, that of the whole loop, and the federation's state goes from one to the next, what devices have spent included.
+Each step has a `Study` of its own, cut off at the present: period 0 is the warm start, period p what was clicked in step p. All of them have one
+privacy plan, that of the whole loop, and the federation's state goes from one to the next, what devices have spent included.
 """
 
 from dataclasses import dataclass, replace
@@ -59,8 +59,8 @@ class Clicks:
 
 
 class Growth:
-    """The studies of a loop's steps. `start`: end of the warm start, in the log's time; no later event of the data set is in any of them. `later`: the
-    experiment of all periods but the warm start."""
+    """The studies of a loop's steps. `start`: end of the warm start, in the log's time; no later event of the data set is in any of them. `later`:
+    the experiment of all periods but the warm start."""
 
     def __init__(self, whole: Study, steps: int, step_rounds: int) -> None:
         """`whole`: the experiment on all of its data."""

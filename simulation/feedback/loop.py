@@ -1,11 +1,11 @@
 """The loop: show, click, learn, again.
 
-Every way of making lists has a loop of its own from the same warm start, with the same people and the same draws. The control shows random lists: what
-its model becomes is due to what people like, and what the others' models become beyond that is due to their own lists.
+Every way of making lists has a loop of its own from the same warm start, with the same people and the same draws. In the control, people come across
+random items and look at all of them: what its model becomes is due to what people like, and what the others' become beyond that is the loop's doing.
 """
 
 import copy
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from everbloom.config import FeedbackConfig
 from everbloom.data.events import NO_ITEM, EventLog
 from everbloom.evaluation.model_scorer import ModelScorer
-from everbloom.methods import Exploration
 from everbloom.seeding import PublicDraws, numpy_generator
 from everbloom.study import Study
 from server.federation import Federation, initial_state
 from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
+from simulation.feedback.arms import Arm
 from simulation.feedback.growth import Clicks, Growth, LoopStudy, next_period
 from simulation.feedback.measures import Meter
 from simulation.feedback.showing import Showing, Shown
@@ -31,9 +31,7 @@ from simulation.population.grid import simulated_grid
 from simulation.workers import masked_answers, open_ledger, serial_answers
 
 Record = dict[str, float | None]
-Told = Callable[[Record], None]
-"""Called with each step's record: `step`, `users` who were shown a list, `clicks`, `epsilon` spent so far by any device (None without privacy), and
-the measures."""
+"""Of a step: `step`, `users` who were shown a list, `clicks`, `epsilon` spent so far by any device (None without privacy), and the measures."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,25 +51,27 @@ class Loop:
         run = RunDirectory.create(self.folder / "warm-start", study.experiment)
         return study, train(study, run, initial_state(study), self.observer)
 
-    def run(self, label: str, exploration: Exploration, study: LoopStudy, state: FederationState, told: Told) -> None:
-        """One loop after the warm start, whose study and state are left as they are."""
+    def run(self, arm: Arm, study: LoopStudy, state: FederationState) -> Iterator[Record]:
+        """One loop after the warm start, whose study and state are left as they are: the record of each step as it is done."""
         state = copy.deepcopy(state)
         available = np.asarray(study.dataset.catalog.first_seen < self.growth.start)
-        showing = Showing(self.tastes, available, exploration, self.feedback.top_n, self.feedback.repeats)
+        showing = Showing(self.tastes, available, arm.exploration, self.feedback.top_n, self.feedback.repeats)
         meter = Meter(available, _counts(study.dataset.events, len(available)))
-        run = RunDirectory.create(self.folder / label, self.growth.later)
+        run = RunDirectory.create(self.folder / arm.label, self.growth.later)
         for step in range(1, self.feedback.steps + 1):
-            shown, clicked = self._step(showing, meter, study, state, step, told)
+            shown, clicked, record = self._step(arm, showing, meter, study, state, step)
+            _log(run.path / "exposure", step, shown, clicked)
+            yield record
             if step < self.feedback.steps:
                 study = self.growth.after(step, study.dataset.events, _clicks(shown, clicked))
                 next_period(state, study)
                 state = train(study, run, state, self.observer)
 
     def _step(
-        self, showing: Showing, meter: Meter, study: LoopStudy, state: FederationState, step: int, told: Told
-    ) -> tuple[Shown, NDArray[np.bool_]]:
+        self, arm: Arm, showing: Showing, meter: Meter, study: LoopStudy, state: FederationState, step: int
+    ) -> tuple[Shown, NDArray[np.bool_], Record]:
         """Shows lists, lets people react, measures."""
-        log, model = study.dataset.events, self.feedback.user_model
+        log, model = study.dataset.events, arm.user_model
         counts = _counts(log, len(study.dataset.catalog))
         places = self._active(step)
         draws = PublicDraws(study.experiment.seed, self.tastes.users[places], period=step, round=0)
@@ -81,16 +81,8 @@ class Loop:
         clicked = model.clicks(shown.attraction, draws.uniforms("feedback-reaction", 2 * self.feedback.top_n))
         pairs = numpy_generator(study.experiment.seed, "feedback-pairs", period=step)
         measured = meter.measure(shown, chances, clicked, counts, pairs)
-        told(
-            {
-                "step": step,
-                "users": len(places),
-                "clicks": int(clicked.sum()),
-                "epsilon": spent(study, state),
-                **measured,
-            }
-        )
-        return shown, clicked
+        record = {"step": step, "users": len(places), "clicks": int(clicked.sum()), "epsilon": spent(study, state)}
+        return shown, clicked, {**record, **measured}
 
     def _active(self, step: int) -> NDArray[np.int64]:
         """Places in `tastes.users`, ascending, of those who are shown a list in this step; at least one."""
@@ -103,9 +95,7 @@ def train(study: Study, run: RunDirectory, state: FederationState, observer: Obs
     """The last period of the study, in this process; the state goes on from where it is."""
     ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
     answers = (
-        masked_answers(study, ledger)
-        if study.experiment.runtime.masks
-        else serial_answers(study, ledger, PeakMemory())
+        masked_answers(study, ledger) if study.experiment.runtime.masks else serial_answers(study, ledger, PeakMemory())
     )
     with answers as answer:
         grid = simulated_grid(study, answer)
@@ -118,6 +108,15 @@ def spent(study: Study, state: FederationState) -> float | None:
         return None
     most = int(state.participations.max(initial=0))
     return study.plan.spent(state.totals.rounds if study.plan.charged == "round" else most)
+
+
+def _log(folder: Path, step: int, shown: Shown, clicked: NDArray[np.bool_]) -> None:
+    """What was shown to whom with which propensity, and what came of it: what off-policy estimates need."""
+    folder.mkdir(exist_ok=True)
+    lists = shown.lists
+    np.savez_compressed(
+        folder / f"{step:04d}.npz", user=shown.users, item=lists.items, propensity=lists.propensity, clicked=clicked
+    )
 
 
 def _counts(log: EventLog, items: int) -> NDArray[np.int64]:

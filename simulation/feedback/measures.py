@@ -1,7 +1,7 @@
 """What is measured of a step: how good its lists are, whom they expose, and how far the clicks are from what people like.
 
-Measures of the lists as shown (exploration included) carry their plain name; those of the model's own best lists, which say what the model has become,
-begin with `model_`.
+Measures of the lists as shown (exploration included) carry their plain name; those of the model's own best lists, which say what the model has
+become, begin with `model_`.
 """
 
 from dataclasses import dataclass
