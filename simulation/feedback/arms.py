@@ -32,7 +32,7 @@ def control() -> Arm:
 
 
 def label_of(exploration: Exploration) -> str:
-    """Its name, and its options where they are not the defaults: `epsilon-greedy-epsilon-0.3`."""
+    """Its name, and its options where they are not the defaults: `epsilon-greedy-0.3`."""
     usual = EXPLORATIONS.parse(exploration.name)
-    changed = {key: value for key, value in exploration.model_dump().items() if value != getattr(usual, key)}
-    return "-".join([exploration.name, *(f"{key}-{value:g}" for key, value in changed.items())])
+    changed = [value for key, value in exploration.model_dump().items() if value != getattr(usual, key)]
+    return "-".join([exploration.name, *(f"{value:g}" for value in changed)])

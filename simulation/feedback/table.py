@@ -26,6 +26,7 @@ def feedback_table(results: Results) -> Table:
         title=f"lists as shown: {'one seed' if seeds == 1 else f'mean over {seeds} seeds, 95% interval'}",
         title_justify="left",
         box=box.SIMPLE,
+        padding=(0, 1, 0, 0),
     )
     table.add_column("lists", overflow="fold")
     for name in ("step", *_SHOWN.values()):
