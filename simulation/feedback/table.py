@@ -35,7 +35,7 @@ def feedback_table(results: Results) -> Table:
     for label in results.labels():
         table.add_section()
         for step in dict.fromkeys((steps[0], steps[-1])):
-            cells = (_shown(results.estimate(label, step, name), "\n") for name in _SHOWN)
+            cells = (_shown(results.estimate(label, step, name), "\n±") for name in _SHOWN)
             table.add_row(label if step == steps[0] else "", str(step), *cells)
     return table
 
@@ -62,9 +62,9 @@ def _tell(console: Console, line: str) -> None:
     console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
-def _shown(estimate: Estimate | None, between: str = " ", sign: str = "") -> str:
-    """Mean and half an interval, `between` them a line's end or a space."""
+def _shown(estimate: Estimate | None, between: str = " ± ", sign: str = "") -> str:
+    """Mean and half an interval."""
     if estimate is None:
         return "-"
-    half = "" if estimate.half is None else f"{between}± {estimate.half:.3f}"
+    half = "" if estimate.half is None else f"{between}{estimate.half:.3f}"
     return f"{estimate.mean:{sign}.3f}{half}"
