@@ -64,5 +64,5 @@ def truth(config: Synthetic) -> Truth:
         arrivals.append(arrival)
         tastes.append(topic_shares(config, walk))
     joined = np.minimum(np.concatenate(arrivals) // config.step_seconds, config.periods - 1).astype(np.int64)
-    start = START + np.arange(config.periods) * config.step_seconds
+    start = np.asarray(START + np.arange(config.periods) * config.step_seconds, dtype=np.float64)
     return Truth(joined, np.concatenate(tastes), start, draw_assortment(config))
