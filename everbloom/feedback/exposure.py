@@ -46,11 +46,11 @@ def share_within(weight: Weights, part: NDArray[np.bool_]) -> float:
 def distribution_distance(one: Weights, other: Weights) -> float:
     """Jensen-Shannon distance of two weightings [items] of the same items: 0 alike, 1 disjoint.
 
-    sqrt(H(m) - (H(p) + H(q)) / 2) in bits, with m = (p + q) / 2; a metric (Endres & Schindelin, IEEE Trans. Information Theory 49(7), 2003). Raises
-    `ValueError` if either has no weight.
+    sqrt(H(m) - (H(p) + H(q)) / 2) in bits, with m = (p + q) / 2; a metric (Endres & Schindelin, IEEE Trans. Information Theory 49(7), 2003). What has
+    no weight at all is disjoint from what has some, and like its equal.
     """
     if not (one.sum() > 0 and other.sum() > 0):
-        raise ValueError("distance between distributions: one of them has no weight")
+        return float((one.sum() > 0) != (other.sum() > 0))
     left, right = one / one.sum(), other / other.sum()
     divergence = _entropy((left + right) / 2) - (_entropy(left) + _entropy(right)) / 2
     return float(np.sqrt(np.clip(divergence, 0.0, 1.0)))

@@ -30,6 +30,11 @@ class LoopStudy(Study):
         """See `Study`."""
         return self.whole
 
+    @property
+    def rounds(self) -> int:
+        """See `Study`; of the whole loop."""
+        return self.whole.rounds
+
 
 class LoopTimeline(Timeline):
     """The warm start as the experiment has it, then a period a step, learnt whole. Nothing after the warm start validates or tests: the loop measures

@@ -58,7 +58,7 @@ def test_every_step_has_the_plan_of_the_whole_loop(opened):
     later = growth.after(1, warm.dataset.events, CLICKS)
     assert warm.plan is not None
     assert warm.plan == later.plan
-    assert warm.plan.max_participations == 3 + 2 * 2
+    assert warm.plan.max_participations == warm.rounds == later.rounds == 3 + 2 * 2
     assert warm.terms == later.terms
 
 

@@ -168,6 +168,9 @@ def test_a_loop_on_real_events_knows_tastes_by_what_came_later(feedback, opened)
     assert 0 < first["users"] <= len(later)
     assert first["utility"] > 0.02
     assert all(row["clicks"] > 0 for row in results.rows)
+    # Whoever clicks on nothing but what they meet later may find nothing at all; that is a result too.
+    results, _ = feedback(f"data.source={source}", "feedback.base_rate=0", "feedback.top_n=1", out="bare")
+    assert all(0 <= row["taste_distance"] <= 1 for row in results.rows)
 
 
 def test_one_step_measures_the_warm_start_alone(feedback):
