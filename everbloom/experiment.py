@@ -16,6 +16,7 @@ from everbloom.config import (
     DataConfig,
     EvaluationConfig,
     FederationConfig,
+    FeedbackConfig,
     LearningConfig,
     ModelConfig,
     PopulationConfig,
@@ -40,6 +41,7 @@ class Experiment(Table):
     federation: FederationConfig = FederationConfig()
     continual: ContinualConfig | None = None
     population: PopulationConfig | None = None
+    feedback: FeedbackConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()

@@ -9,7 +9,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from everbloom.experiment import Experiment
-from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, MECHANISMS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.methods import (
+    AVAILABILITIES,
+    EXPLORATIONS,
+    FEATURE_ENCODERS,
+    MECHANISMS,
+    OBJECTIVES,
+    SERVER_OPTIMIZERS,
+    SOURCES,
+    USER_MODELS,
+)
 from everbloom.registry import Method, Registry, Table
 
 _HEAD = """# The experiment file
@@ -28,6 +37,8 @@ def experiment_reference() -> str:
         MECHANISMS,
         SERVER_OPTIMIZERS,
         AVAILABILITIES,
+        USER_MODELS,
+        EXPLORATIONS,
     ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:

@@ -99,11 +99,13 @@ def main() -> None:
     warnings.filterwarnings("ignore", message="Secure RNG turned off")  # the README's privacy section says so
     from simulation.audit_command import audit
     from simulation.data_command import data_app
+    from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
 
     app.add_typer(data_app, name="data")
     app.command()(frontier)
     app.command()(audit)
+    app.command()(feedback)
     try:
         app()
     except (InputError, FloatingPointError) as error:
