@@ -14,7 +14,8 @@ from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import PrivacyError
 from everbloom.learning.candidates import draw_negatives
-from everbloom.learning.examples import build_examples
+from everbloom.learning.examples import Examples, build_examples
+from everbloom.learning.rehearsal import old_examples, rehearsed
 from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.secure_aggregation.device import SecureDevice
@@ -78,20 +79,12 @@ class Device:
         """What may leave the device: charged, trained, released as the plan says."""
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
-        learning = task.terms.learning
         draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
-        examples, _ = build_examples(
-            self.events,
-            positive_weights(self.events, task.terms.labels),
-            task.window,
-            learning,
-            length=task.terms.model.user.history,
-            disjoint=bench.plan is not None and bench.plan.dp_sgd is not None,
-            draws=draws,
-        )
         # Negatives may come from the public seed: they are uniform over the catalogue and tell nothing about the device.
-        negatives = draw_negatives(bench.items, learning.negatives, draws)
+        negatives = draw_negatives(bench.items, task.terms.learning.negatives, draws)
+        examples = self._examples(bench, task, draws, negatives)
         randomness = self.randomness.draws(task.period, task.round)
+        bench.trainer.learn_from(task.teacher)
         delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness)
         if bench.plan is not None and (release := bench.plan.release) is not None:
             bound = bench.plan.clip_norm if task.clip_norm is None else task.clip_norm
@@ -99,6 +92,22 @@ class Device:
         if bench.plan is not None:
             self.ledger.commit(bench.plan, task.period, task.round)
         return delta
+
+    def _examples(self, bench: Workbench, task: Task, draws: PublicDraws, negatives: torch.Tensor) -> Examples:
+        """What is learnt in a round: the window's targets, and what is rehearsed beside them."""
+        terms, events, length = task.terms, self.events, task.terms.model.user.history
+        weight = positive_weights(events, terms.labels)
+
+        def losses() -> NDArray[np.float32]:
+            old, _ = old_examples(events, weight, task.window, terms.learning, length, draws)
+            return bench.trainer.losses(task.parameters, old, negatives)
+
+        old_targets = None
+        if terms.continual is not None and terms.continual.replay is not None and task.period:
+            key = np.array([self.randomness.replay(task.period, task.round)])
+            old_targets = rehearsed(terms.continual.replay, events, weight, task.window, key, losses)
+        disjoint = bench.plan is not None and bench.plan.dp_sgd is not None
+        return build_examples(events, weight, task.window, terms.learning, length, disjoint, draws, old_targets)[0]
 
 
 def _check_masks(asked: SecureTerms, task: Task, plan: DistributedPlan) -> None:

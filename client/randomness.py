@@ -19,6 +19,10 @@ class Randomness(Protocol):
         """Dropout key, sampling and noise generators."""
         ...
 
+    def replay(self, period: int, round: int) -> np.uint64:
+        """Key of the draw of old events. No server may know it: which event pushes out which would tell where they stand."""
+        ...
+
 
 @dataclass(frozen=True)
 class SeededRandomness:
@@ -36,6 +40,10 @@ class SeededRandomness:
             noise=SeededNoise(torch_generator(self.seed, "noise", **place)),
         )
 
+    def replay(self, period: int, round: int) -> np.uint64:
+        """See `Randomness`."""
+        return keys(self.seed, "replay", np.array([self.client]), period=period, round=round)[0]  # type: ignore[no-any-return]
+
 
 class SystemRandomness:
     """Keyed by the operating system, which no server knows: noise by a block cipher, everything else by torch's generator from a fresh seed."""
@@ -43,6 +51,10 @@ class SystemRandomness:
     def draws(self, period: int, round: int) -> Draws:
         """Fresh at every call: a repeated round gets fresh noise. Which examples are drawn is secret too, from 63 bits of the system's."""
         return Draws(dropout=np.uint64(secrets.randbits(64)), sampling=_system_generator(), noise=CryptographicNoise())
+
+    def replay(self, period: int, round: int) -> np.uint64:
+        """Fresh at every call."""
+        return np.uint64(secrets.randbits(64))
 
 
 def _system_generator() -> torch.Generator:

@@ -28,23 +28,26 @@ class Workbench:
     @cached_property
     def trainer(self) -> LocalTrainer:
         """Trains one client after another; takes the model for itself."""
-        return LocalTrainer(self.model, self.layout, self.terms.learning, self.plan)
+        method = self.terms.continual
+        distillation = None if method is None else method.distillation
+        return LocalTrainer(self.model, self.layout, self.terms.learning, self.plan, distillation)
 
     def check(self, task: Task) -> None:
         """Raises `SchemaError` if the server's model is another."""
         self.layout.check(task.schema, "the server")
-        if task.parameters.dtype != np.float32 or task.parameters.shape != (self.layout.size(),):
-            raise SchemaError(
-                f"the server sent {task.parameters.dtype} parameters of shape {task.parameters.shape}, "
-                f"this model has float32 of shape ({self.layout.size()},)"
-            )
+        for vector in (task.parameters, *([] if task.teacher is None else [task.teacher])):
+            if vector.dtype != np.float32 or vector.shape != (self.layout.size(),):
+                raise SchemaError(
+                    f"the server sent {vector.dtype} parameters of shape {vector.shape}, "
+                    f"this model has float32 of shape ({self.layout.size()},)"
+                )
 
 
 def build_workbench(terms: Terms, items: int, features: NDArray[np.float32] | None) -> Workbench:
     """`features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
     model = build_recommender(items, features, terms.model, terms.seed)
     layout = ParameterLayout.of(model)
-    plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size())
+    plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
     if plan is not None:
         check_model(plan, model)
     return Workbench(terms, items, layout, plan, model)

@@ -12,12 +12,14 @@ from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, Seriali
 
 from everbloom.methods import (
     AVAILABILITIES,
+    CONTINUAL_METHODS,
     FEATURE_ENCODERS,
     MECHANISMS,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
     Availability,
+    ContinualMethod,
     FeatureEncoder,
     Mechanism,
     Objective,
@@ -229,6 +231,23 @@ class PrivacyConfig(Table):
 
 _MECHANISM_OF = {"example": "dp-sgd", "interaction": "dp-sgd", "user": "central"}
 """unit -> the mechanism that is meant when none is named."""
+
+
+class ContinualConfig(Table):
+    """Learning on from period to period, and measuring what is gained and forgotten. Needs the timeline protocol."""
+
+    method: Annotated[SerializeAsAny[ContinualMethod], BeforeValidator(CONTINUAL_METHODS.parse)] = Field(
+        default_factory=lambda: CONTINUAL_METHODS.parse("finetune")
+    )
+    warm_rounds: PositiveInt | None = None
+    """Rounds of period 0; default: `federation.rounds`, as in every other period."""
+    optimizer: Literal["fresh", "carried"] = "fresh"
+    """Whether the server's optimizer starts each period afresh, or goes on with what it knows."""
+    panel: Annotated[float, Field(ge=0, lt=1)] = 0.2
+    """This share of the users, drawn by the seed, never trains: what a model remembers of a past period is measured on them. With 0 everybody
+    trains, and it is measured on what was learnt."""
+    deletion_rate: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """In each period this share of the users known so far deletes all data, for good: they neither train nor are measured from then on."""
 
 
 class EarlyStopConfig(Table):

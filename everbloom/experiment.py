@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from everbloom.config import (
     CentralConfig,
+    ContinualConfig,
     DataConfig,
     EvaluationConfig,
     FederationConfig,
@@ -37,10 +38,26 @@ class Experiment(Table):
     learning: LearningConfig = LearningConfig()
     privacy: PrivacyConfig = PrivacyConfig()
     federation: FederationConfig = FederationConfig()
+    continual: ContinualConfig | None = None
     population: PopulationConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        if self.continual is not None and self.protocol.name != "timeline":
+            raise ValueError(
+                '[continual] needs periods, and leave-one-out has none; set protocol.name = "timeline" or remove [continual]'
+            )
+        return self
+
+    def rounds(self, period: int) -> int:
+        """Rounds of a period."""
+        usual = self.federation.rounds
+        if self.continual is None:
+            return usual
+        return self.continual.method.rounds(period, usual, self.continual.warm_rounds or usual)
 
     def to_toml(self) -> str:
         """The resolved experiment file; `load` of it gives an equal experiment."""

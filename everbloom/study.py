@@ -1,16 +1,17 @@
 """An experiment made concrete on its data: what server, simulated devices and central training all start from."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from everbloom.data.home import feature_cache
+from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
-from everbloom.data.timeline import Timeline
+from everbloom.data.timeline import Timeline, TrainingWindow
 from everbloom.experiment import Experiment
-from everbloom.methods import Progress
+from everbloom.methods import ContinualMethod, Progress
 from everbloom.models.features.catalogue import features_of
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
@@ -33,12 +34,33 @@ class Study:
     def plan(self) -> PrivacyPlan | None:
         """None without privacy. Raises `PrivacyError` if the claim could not be kept."""
         experiment = self.experiment
-        return build_plan(experiment.privacy, experiment.learning, experiment.model, self.course, self.layout.size())
+        return build_plan(
+            experiment.privacy, experiment.learning, experiment.model, self.course, self.layout.size(), self.method
+        )
+
+    @property
+    def method(self) -> ContinualMethod | None:
+        """How the federation goes on from period to period; None: an experiment without [continual], which is fine-tuned."""
+        return None if self.experiment.continual is None else self.experiment.continual.method
 
     @property
     def clients(self) -> int:
         """The population: one client per user."""
         return self.dataset.events.users
+
+    @cached_property
+    def membership(self) -> Membership | None:
+        """Who joins and leaves when, and who only measures; None without [continual]: everybody is always there."""
+        continual = self.experiment.continual
+        if continual is None:
+            return None
+        log, boundaries = self.dataset.events, self.timeline.boundaries
+        return Membership.of(log, boundaries, continual.panel, continual.deletion_rate, self.experiment.seed)
+
+    @property
+    def trainers(self) -> int:
+        """Users whose devices can be asked to train."""
+        return self.clients if self.membership is None else len(self.membership.trainers)
 
     @cached_property
     def layout(self) -> ParameterLayout:
@@ -57,17 +79,25 @@ class Study:
             learning=experiment.learning,
             privacy=experiment.privacy,
             course=self.course,
+            continual=self.method,
         )
 
     @property
     def course(self) -> Course:
         """What a plan knows of the federation."""
-        return Course.of(self.experiment.federation, self.timeline.periods, self.clients)
+        return Course.of(self.experiment.federation, self.rounds, self.timeline.periods, self.trainers)
 
     @property
     def rounds(self) -> int:
         """Rounds of the whole run, all periods together."""
-        return self.experiment.federation.rounds * self.timeline.periods
+        return sum(self.experiment.rounds(period) for period in range(self.timeline.periods))
+
+    def window(self, period: int) -> TrainingWindow:
+        """What devices learn from in a period."""
+        window = self.timeline.window(period)
+        if self.method is not None and self.method.whole_history:
+            return replace(window, start=self.timeline.window(0).start)
+        return window
 
     def new_model(self) -> Recommender:
         """A model with the experiment's initial parameters."""

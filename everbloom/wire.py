@@ -3,17 +3,19 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Annotated, Any, cast
 from zipfile import BadZipFile
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
 from flwr.common import Array
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, SerializeAsAny
 
 from everbloom.config import LabelConfig, LearningConfig, ModelConfig, PrivacyConfig
 from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import SchemaError
+from everbloom.methods import CONTINUAL_METHODS, ContinualMethod
 from everbloom.privacy.course import Course
 from everbloom.registry import Table
 
@@ -34,6 +36,7 @@ class Terms(Table):
     learning: LearningConfig
     privacy: PrivacyConfig
     course: Course
+    continual: Annotated[SerializeAsAny[ContinualMethod], BeforeValidator(CONTINUAL_METHODS.parse)] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,13 +51,18 @@ class Task:
     window: TrainingWindow
     clip_norm: float | None = None
     """The bound on a device's whole update in this round, where it adapts; else that of the terms holds."""
+    teacher: NDArray[np.float32] | None = None
+    """Parameters [params] of the model that devices distil from, if they do in this period."""
 
     def pack(self) -> RecordDict:
         """As a message's content."""
         window = [self.window.start, self.window.end, self.window.held_out]
+        vectors = {"flat": Array(self.parameters)}
+        if self.teacher is not None:
+            vectors["teacher"] = Array(self.teacher)
         return RecordDict(
             {
-                "parameters": ArrayRecord({"flat": Array(self.parameters)}),
+                "parameters": ArrayRecord(vectors),
                 "task": ConfigRecord(
                     {
                         "schema": self.schema,
@@ -73,16 +81,17 @@ class Task:
         """The inverse of `pack`. Raises `SchemaError` on anything else."""
         try:
             record = content.config_records["task"]
-            flat = content.array_records["parameters"]["flat"].numpy()
+            vectors = content.array_records["parameters"]
             start, end, held_out = cast(list[int], record["window"])
             return cls(
-                parameters=flat,
+                parameters=vectors["flat"].numpy(),
                 schema=str(record["schema"]),
                 terms=_terms(str(record["terms"])),
                 period=int(record["period"]),  # type: ignore[arg-type]
                 round=int(record["round"]),  # type: ignore[arg-type]
                 window=TrainingWindow(int(start), int(end), int(held_out)),
                 clip_norm=_positive(record["clip_norm"]) if "clip_norm" in record else None,
+                teacher=vectors["teacher"].numpy() if "teacher" in vectors else None,
             )
         except _UNREADABLE as error:
             raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None

@@ -12,7 +12,8 @@ from everbloom.errors import ConfigError
 from everbloom.experiment import load_experiment
 from everbloom.privacy.noise import CryptographicNoise
 from everbloom.study import open_study
-from server.federation import Federation, check_measurements, initial_state, opening_of
+from server.federation import Federation, initial_state, opening_of
+from server.measuring import check_measurements
 from server.noise import secret_noise
 from server.roster import call_roll
 from server.run_directory import RunDirectory, refuse_existing

@@ -14,7 +14,7 @@ from everbloom.errors import CheckpointError
 from server.run_directory import RunDirectory
 from server.state import Best, FederationState, Totals
 
-_FORMAT = 2
+_FORMAT = 3
 
 
 def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> None:
@@ -26,6 +26,7 @@ def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> N
     arrays |= {"before": state.before, "last_asked": state.last_asked}
     arrays |= {f"optimizer.{key}": value for key, value in state.optimizer.items()}
     arrays |= {f"mechanism.{key}": value for key, value in state.mechanism.items()}
+    arrays |= {f"memory.{key}": value for key, value in state.memory.items()}
     if state.best is not None:
         arrays["best"] = state.best.parameters
     temporary = folder / f".{name}.tmp"
@@ -94,6 +95,7 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:
         before=arrays["before"],
         last_asked=arrays["last_asked"],
         mechanism=_of("mechanism.", arrays),
+        memory=_of("memory.", arrays),
         period=header["period"],
         round=header["round"],
         best=None if best is None else Best(best["value"], best["round"], arrays["best"]),

@@ -11,19 +11,16 @@ from flwr.app import Array, ArrayRecord, ConfigRecord
 from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
-from everbloom.data.candidates import load_candidates
-from everbloom.data.timeline import Split
 from everbloom.errors import InputError
-from everbloom.evaluation.baselines.popularity import Popularity
-from everbloom.evaluation.evaluator import Evaluator
 from everbloom.evaluation.model_scorer import ModelScorer
-from everbloom.evaluation.training_events import trained_period
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
 from server.checkpoint import save_checkpoint
 from server.collecting import collect
+from server.learning_on import LearningOn
+from server.measuring import Measuring
 from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
 from server.roster import KnowsTime
@@ -32,30 +29,9 @@ from server.sampling import sample_cohort, wanted_answers
 from server.state import Best, FederationState
 from server.strategy import FlatStrategy
 
-MODEL = "federated"
-
 _BARREN_ROUNDS = 3
 _BARREN_ASKED = 100
 """On a simulated clock failing is part of the experiment: a few devices may all fail three times by chance."""
-
-
-def evaluator_of(study: Study) -> Evaluator:
-    """The evaluator of an experiment, with its stored candidates if it names any."""
-    evaluation = study.experiment.evaluation
-    stored = None
-    if evaluation.candidates is not None:
-        stored = load_candidates(study.dataset, study.experiment.data, evaluation.candidates)
-    return Evaluator(study.timeline, evaluation, candidates=stored, seed=study.experiment.seed)
-
-
-def check_measurements(study: Study) -> None:
-    """Raises `InputError`, before any work, if a period could not be measured as the experiment asks."""
-    evaluator_of(study)
-    splits: tuple[Split, ...] = ("validation", "test")
-    for period in range(study.timeline.periods):
-        for split in splits:
-            if study.timeline.has(period, split):
-                study.timeline.check(period, split)
 
 
 def initial_state(study: Study) -> FederationState:
@@ -92,10 +68,13 @@ class Federation:
         self.time = grid if isinstance(grid, KnowsTime) else None
         self.roster = roster
         self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
+        if study.membership is not None:
+            self.clients = self.clients[~study.membership.panel[self.clients]]
         self.observer = observer
         self.state = state
         self.config = study.experiment.federation
-        self.evaluator = evaluator_of(study)
+        self.measuring = Measuring(study, run, observer)
+        self.learning_on = LearningOn(study)
         self.model = study.new_model()
         self.ledger = Ledger(study.plan, state.participations, state.before, state.last_asked)
         self.ledger.rounds = state.totals.rounds
@@ -117,22 +96,28 @@ class Federation:
         """All that remains of the run; returns the final state."""
         for period in range(self.state.period, self.study.timeline.periods):
             self._begin(period)
-            while self.state.round < self.config.rounds and not self.state.stopped:
+            while self.state.round < self.rounds and not self.state.stopped:
                 if not self._round():
                     break
             self._end(period)
         return self.state
 
+    @property
+    def rounds(self) -> int:
+        """Rounds of the current period."""
+        return self.study.experiment.rounds(self.state.period)
+
     def _begin(self, period: int) -> None:
         """Measures the new period before training on it, and the starting point of its rounds."""
-        if self.state.round > 0:
-            return
-        self.ledger.begin_period()
-        if period > 0 and self.study.timeline.has(period, "test"):
-            self._test(period, round=0)
-        if self.study.timeline.has(period, "validation"):
-            self._baseline(period, "validation")
-            self._validate()
+        if self.state.round == 0:
+            self.ledger.begin_period()
+            if period > 0 and self.study.timeline.has(period, "test"):
+                self._test(period, round=0)
+            self.learning_on.begin(self.state)
+            if self.rounds and self.study.timeline.has(period, "validation"):
+                self.measuring.validate_baseline(period)
+                self._validate()
+        self.learning_on.equip(self.strategy, self.state)
 
     def _round(self) -> bool:
         """One round and its record; false if nobody is left to ask."""
@@ -145,7 +130,7 @@ class Federation:
         state.round += 1
         self.ledger.ask(cohort)
         nodes = {client: self.roster[client] for client in cohort.tolist()}
-        self.strategy.ask(nodes, state.period, self.study.timeline.window(state.period), self.wanted)
+        self.strategy.ask(nodes, state.period, self.study.window(state.period), self.wanted)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
         messages = list(self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid))
         replies = collect(self.study, self.grid, messages, nodes, self.wanted, state.period, state.round)
@@ -154,18 +139,23 @@ class Federation:
         if new is not None:
             state.parameters = new["flat"].numpy()
             state.optimizer, state.mechanism = self.strategy.state, self.strategy.mechanism
+        self.learning_on.observe(self.strategy, state)
         self._account(counts, len(cohort), time.monotonic() - started)
         self._give_up_if_barren(len(cohort), counts)
-        due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.config.rounds
+        due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.rounds
         if due and self.study.timeline.has(state.period, "validation"):
             self._validate()
-        if state.round % self.config.checkpoint_every == 0 or state.round == self.config.rounds or state.stopped:
+        if state.round % self.config.checkpoint_every == 0 or state.round == self.rounds or state.stopped:
             save_checkpoint(self.run_directory, state, self.study.layout.schema)
         return True
 
     def _cohort(self) -> NDArray[np.int64] | None:
         """Who is asked in the next round; None if nobody may be asked ever again. Where time is simulated it moves on to when somebody is there."""
-        state, clock, able = self.state, self.time, self.ledger.eligible_among
+        state, clock = self.state, self.time
+
+        def able(clients: NDArray[np.int64]) -> NDArray[np.bool_]:
+            there, members = self.ledger.eligible_among(clients), self.study.membership
+            return there if members is None else there & members.there(clients, state.period)
 
         def eligible(clients: NDArray[np.int64]) -> NDArray[np.bool_]:
             return able(clients) if clock is None else able(clients) & clock.available(clients)
@@ -207,7 +197,8 @@ class Federation:
     def _account(self, metrics: Mapping[str, object], asked: int, seconds: float) -> None:
         keys = ("clients", "failed", "unneeded", "bytes-up")
         clients, failed, unneeded, bytes_up = (int(metrics.get(key, 0)) for key in keys)  # type: ignore[call-overload]
-        bytes_down = asked * self.state.parameters.nbytes
+        vectors = 1 if self.strategy.teacher is None else 2
+        bytes_down = asked * vectors * self.state.parameters.nbytes
         record: dict[str, int | float | None] = {
             "period": self.state.period,
             "round": self.state.round,
@@ -253,8 +244,7 @@ class Federation:
     def _validate(self) -> None:
         """Measures on validation; keeps the best parameters and counts what did not improve them."""
         state = self.state
-        records = self._measure(MODEL, self._scorer(), "validation", state.period, state.round, subset=True)
-        value = float(records[0][self.study.experiment.evaluation.select])
+        value = self.measuring.validate(self._scorer(state.parameters), state.period, state.round)
         if state.best is None or value > state.best.value:
             state.best = Best(value, state.round, state.parameters)
             state.stale = 0
@@ -264,35 +254,26 @@ class Federation:
         state.stopped = stop is not None and state.stale >= stop.patience
 
     def _end(self, period: int) -> None:
-        """Takes the period's best parameters; leave-one-out tests them now. The optimizer starts the next period afresh."""
+        """Takes the period's best parameters; leave-one-out tests them now, and a continual run looks back. The optimizer starts the next period
+        afresh unless it is carried on."""
         state = self.state
         last = state.round
         if state.best is not None:
             state.parameters, last = state.best.parameters, state.best.round
         if self.study.experiment.protocol.name == "leave-one-out":
             self._test(period, round=last)
+        self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))
+        if self.study.membership is not None:
+            self.measuring.remember(self._scorer(state.parameters), after=period, round=last)
         if period + 1 < self.study.timeline.periods:
             state.period, state.round, state.best, state.stale, state.stopped = period + 1, 0, None, 0, False
-            state.optimizer = self.strategy.state = self.config.optimizer.init(state.parameters)
+            if not self.learning_on.carries_optimizer:
+                state.optimizer = self.config.optimizer.init(state.parameters)
+            self.strategy.state = state.optimizer
             save_checkpoint(self.run_directory, state, self.study.layout.schema)
 
     def _test(self, period: int, round: int) -> None:
-        records = self._measure(MODEL, self._scorer(), "test", period, round, subset=False)
-        self.state.test += [record for record in records if record["slice"] == "all"]
-        self.state.test += [record for record in self._baseline(period, "test") if record["slice"] == "all"]
+        self.state.test += self.measuring.test(self._scorer(self.state.parameters), period, round)
 
-    def _baseline(self, period: int, split: Split) -> list[dict[str, str | int | float]]:
-        popularity = Popularity.fit(self.study.timeline, trained_period(self.study.timeline, period, split))
-        return self._measure("popularity", popularity, split, period, 0, subset=split == "validation")
-
-    def _measure(
-        self, model: str, scorer: ModelScorer | Popularity, split: Split, period: int, round: int, subset: bool
-    ) -> list[dict[str, str | int | float]]:
-        records = self.evaluator.measure(scorer, model=model, period=period, round=round, split=split, subset=subset)
-        for record in records:
-            self.run_directory.append("metrics", record)
-        self.observer.measured(records)
-        return records
-
-    def _scorer(self) -> ModelScorer:
-        return ModelScorer(self.model, self.study.layout, self.state.parameters, self.study.dataset.events)
+    def _scorer(self, parameters: NDArray[np.float32]) -> ModelScorer:
+        return ModelScorer(self.model, self.study.layout, parameters, self.study.dataset.events)

@@ -1,6 +1,6 @@
 """The Flower strategy: flat updates, equal weights, one sum; a failed client is counted and never costs the round."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,6 +44,12 @@ class FlatStrategy(Strategy):
     window: TrainingWindow = field(default_factory=lambda: TrainingWindow(0, 0))
     reasons: list[str] = field(default_factory=list)
     """Why clients of the last round failed."""
+    teacher: NDArray[np.float32] | None = None
+    """Parameters [params] that devices are sent beside the model, to distil from."""
+    pull: Callable[[NDArray[np.float32]], NDArray[np.float32] | None] | None = None
+    """What the continual method adds to the mean update, given the parameters that devices started from."""
+    released: NDArray[np.float32] | None = None
+    """The last round's mean update as the mechanism released it, before anything was added."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -60,7 +66,14 @@ class FlatStrategy(Strategy):
         self._parameters = arrays["flat"].numpy()
         bound = self.opening.bound(self.mechanism)
         task = Task(
-            self._parameters, self.layout.schema, self.terms, self.period, server_round, self.window, clip_norm=bound
+            self._parameters,
+            self.layout.schema,
+            self.terms,
+            self.period,
+            server_round,
+            self.window,
+            clip_norm=bound,
+            teacher=self.teacher,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
@@ -95,19 +108,22 @@ class FlatStrategy(Strategy):
         metrics = MetricRecord(
             {"clients": clients, "failed": failed, "unneeded": missing - failed, "bytes-up": bytes_up}
         )
-        done, self.opened, self.record = self.opened, self.opened + 1, {}
+        done, self.opened, self.record, self.released = self.opened, self.opened + 1, {}, None
         if clients < max(self.min_replies, self.opening.least) and not self.opening.unanswered:
             return None, metrics
         noise = self.noise(self.period, server_round)
         opened = self.opening.open(self.mechanism, total, clients, self.layout.size(), done, noise)
+        pulled = None if self.pull is None else self.pull(self._parameters)
+        mean = opened.mean if pulled is None else opened.mean + pulled
         with np.errstate(over="ignore", invalid="ignore"):
-            moved, state = self.optimizer.apply(self.state, self._parameters, opened.mean)
+            moved, state = self.optimizer.apply(self.state, self._parameters, mean)
         if not np.isfinite(moved).all():
             raise InputError(
                 f"round {server_round}: the global parameters are no longer finite; lower federation.optimizer.learning_rate "
                 "or learning.learning_rate"
             )
         self.state, self.mechanism, self.record = state, opened.state, opened.record
+        self.released = opened.mean
         return ArrayRecord({"flat": Array(moved)}), metrics
 
     def configure_evaluate(

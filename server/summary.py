@@ -9,11 +9,11 @@ from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study
-from server.federation import MODEL
+from server.measuring import MODEL
 from server.run_directory import RunDirectory
 from server.state import FederationState
 
-_LABELS = ("period", "round", "split", "protocol", "slice", "model", "users")
+_LABELS = ("period", "round", "split", "protocol", "slice", "model", "users", "after")
 
 
 def write_summary(

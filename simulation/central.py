@@ -6,7 +6,7 @@ from typing import Any
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.learning.pooled import PooledTrainer
 from everbloom.study import Study
-from server.federation import evaluator_of
+from server.measuring import evaluator_of
 from server.summary import mean_by_protocol
 
 MODEL = "central"

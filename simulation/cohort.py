@@ -9,13 +9,14 @@ from numpy.typing import NDArray
 
 from client.workbench import Workbench, build_workbench
 from everbloom.config import RuntimeConfig
-from everbloom.data.timeline import TrainingWindow, positive_weights
+from everbloom.data.timeline import positive_weights
 from everbloom.errors import ConfigError
 from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CohortTrainer
 from everbloom.learning.examples import build_examples
 from everbloom.learning.local import Draws
+from everbloom.learning.rehearsal import old_examples, rehearsed
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.noise import SeededNoise
 from everbloom.seeding import PublicDraws, keys, torch_generator
@@ -43,7 +44,8 @@ class CohortWorker:
         bench, trainer = self._tools(task.terms)
         bench.check(task)
         allowed, refused = self._reserve(bench, clients)
-        cohort = self.cohort(clients[allowed], task.terms, task.period, task.round, task.window, bench)
+        cohort = self.cohort(clients[allowed], task, bench)
+        trainer.learn_from(task.teacher)
         train = trainer.total if self.folded else trainer.each
         result = train(task.parameters, cohort, task.clip_norm)
         good = result.trained
@@ -53,34 +55,34 @@ class CohortWorker:
         }
         return JobResult(allowed[good], result.deltas, self.folded, bench.layout.schema, failures)
 
-    def cohort(
-        self,
-        clients: NDArray[np.int64],
-        terms: Terms,
-        period: int,
-        round: int,
-        window: TrainingWindow,
-        bench: Workbench,
-    ) -> Cohort:
+    def cohort(self, clients: NDArray[np.int64], task: Task, bench: Workbench) -> Cohort:
         """What these clients train on in a round."""
+        terms, period, round = task.terms, task.period, task.round
         events = self.study.dataset.events.histories(clients)
+        weight = positive_weights(events, terms.labels)
         draws = PublicDraws(terms.seed, clients, period, round)
-        examples, counts = build_examples(
-            events,
-            positive_weights(events, terms.labels),
-            window,
-            terms.learning,
-            length=terms.model.user.history,
-            disjoint=bench.plan is not None and bench.plan.dp_sgd is not None,
-            draws=draws,
-        )
+        negatives = draw_negatives(bench.items, terms.learning.negatives, draws)
+        disjoint = bench.plan is not None and bench.plan.dp_sgd is not None
+        length = terms.model.user.history
         # A simulation's devices draw from its seed, as `SeededRandomness` does for one.
         seed = self.study.experiment.seed
         dropout = keys(seed, "dropout", clients, period=period, round=round)
+
+        def losses() -> NDArray[np.float32]:
+            old, counts = old_examples(events, weight, task.window, terms.learning, length, draws)
+            return self._tools(terms)[1].losses(task.parameters, Cohort(old, counts, negatives, dropout))
+
+        old_targets = None
+        if terms.continual is not None and terms.continual.replay is not None and period:
+            own_keys = keys(seed, "replay", clients, period=period, round=round)
+            old_targets = rehearsed(terms.continual.replay, events, weight, task.window, own_keys, losses)
+        examples, counts = build_examples(
+            events, weight, task.window, terms.learning, length, disjoint, draws, old_targets
+        )
         own = None
         if bench.plan is not None:
             own = partial(_draws, seed, clients, dropout, period, round)
-        return Cohort(examples, counts, draw_negatives(bench.items, terms.learning.negatives, draws), dropout, own)
+        return Cohort(examples, counts, negatives, dropout, own)
 
     def _tools(self, terms: Terms) -> tuple[Workbench, CohortTrainer]:
         if self._bench is None or self._trainer is None or terms != self._bench.terms:
@@ -93,6 +95,7 @@ class CohortWorker:
                 self._bench.plan,
                 self.memory,
                 self.device,
+                None if terms.continual is None else terms.continual.distillation,
             )
         return self._bench, self._trainer
 

@@ -10,7 +10,7 @@ from rich.table import Table
 from everbloom.experiment import Experiment, load_experiment
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
-from server.federation import check_measurements
+from server.measuring import check_measurements
 from server.run_directory import RunDirectory, refuse_existing
 from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar

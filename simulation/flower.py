@@ -24,7 +24,7 @@ from everbloom.errors import InputError
 from everbloom.experiment import Experiment
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
-from server.federation import check_measurements
+from server.measuring import check_measurements
 from server.run_directory import refuse_existing
 from simulation.console import RunConsole, progress_bar
 from simulation.export import export_device, introduce

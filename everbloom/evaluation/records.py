@@ -21,10 +21,11 @@ def metric_record(
     model: str,
     users: int,
     values: Mapping[str, float],
+    after: int | None = None,
 ) -> Record:
     """One flat record: the keys in this function's order, then `values` in their own, rounded to 6 decimals.
 
-    `users` is the number of cases.
+    `users` is the number of cases; `after`, where it is given, the last period that the model has learnt.
     """
     record: Record = {
         "period": period,
@@ -34,6 +35,7 @@ def metric_record(
         "slice": slice,
         "model": model,
         "users": users,
+        **({} if after is None else {"after": after}),
     }
     return record | {key: _rounded(value) for key, value in values.items()}
 

@@ -54,9 +54,9 @@ class Slice:
         return hits & self.items[ranking.items[self.cases]]
 
 
-def all_slice(cases: Cases) -> Slice:
+def all_slice(cases: Cases, name: str = "all") -> Slice:
     """Every case and every target."""
-    return _user_slice("all", cases, np.ones(len(cases), dtype=np.bool_))
+    return _user_slice(name, cases, np.ones(len(cases), dtype=np.bool_))
 
 
 def slices(cases: Cases, first_seen: NDArray[np.int64], counts: NDArray[np.int64]) -> list[Slice]:

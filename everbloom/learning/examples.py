@@ -48,14 +48,15 @@ def build_examples(
     length: int,
     disjoint: bool,
     draws: PublicDraws,
+    rehearsed: NDArray[np.bool_] | None = None,
 ) -> tuple[Examples, NDArray[np.int64]]:
     """The clients' examples of one round, one client after the other, and how many each has [users].
 
     `weight` [events] of each event as a target; `length` positions of an example (`model.user.history`). `disjoint`: each event lies in one
     example, always the same one (windows start at the first event of the training window). Otherwise windows are laid from an offset drawn for each
-    client, and older events serve as context.
+    client, and older events serve as context. `rehearsed` [events]: older events that are targets all the same.
     """
-    kept, first, weight = _visible(events, weight, window)
+    kept, first, weight = _visible(events, weight, window, rehearsed)
     item, behaviour = events.item[kept.rows], events.behaviour[kept.rows]
     if learning.examples == "next-item":
         owner, starts, stops = _next_item(weight, kept.offsets, length - 1)
@@ -81,9 +82,9 @@ class _Kept(NamedTuple):
 
 
 def _visible(
-    events: Histories, weight: NDArray[np.float32], window: TrainingWindow
+    events: Histories, weight: NDArray[np.float32], window: TrainingWindow, rehearsed: NDArray[np.bool_] | None
 ) -> tuple[_Kept, NDArray[np.int64], NDArray[np.float32]]:
-    """(kept rows, first [users] kept row that can be a target, weight [kept], 0 before it)."""
+    """(kept rows, first [users] kept row of the window, weight [kept], 0 before it unless rehearsed)."""
     _, first, end = window.rows(events, weight)
     sizes = np.diff(events.offsets)
     place = np.arange(len(events))
@@ -92,6 +93,8 @@ def _visible(
     rows = np.flatnonzero(real)
     kept = _Kept(rows, before[events.offsets])
     early = place[rows] < np.repeat(first, sizes)[rows]
+    if rehearsed is not None:
+        early &= ~rehearsed[rows]
     return kept, before[first], np.where(early, np.float32(0), weight[rows])
 
 

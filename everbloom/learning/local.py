@@ -8,10 +8,12 @@ import torch
 from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig
+from everbloom.continual.distillation import Distillation
 from everbloom.errors import InputError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
 from everbloom.learning.masks import draw_masks
+from everbloom.learning.teacher import Teacher
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
 from everbloom.privacy.noise import NoiseSource
@@ -36,13 +38,21 @@ class LocalTrainer:
     """A model that trains for one client after another; `update` is a pure function of its arguments."""
 
     def __init__(
-        self, model: Recommender, layout: ParameterLayout, learning: LearningConfig, plan: PrivacyPlan | None
+        self,
+        model: Recommender,
+        layout: ParameterLayout,
+        learning: LearningConfig,
+        plan: PrivacyPlan | None,
+        distillation: Distillation | None = None,
     ) -> None:
         self.model = model
         self.layout = layout
         self.learning = learning
         self.vector = layout.bind(model)
         self.gradient = torch.zeros_like(self.vector)
+        self.teacher: Teacher | None = None
+        """Whom the next update distils from."""
+        self._teacher = None if distillation is None else Teacher(model, layout, distillation)
         self.private = _private_step(plan.dp_sgd, model, learning) if plan is not None and plan.dp_sgd else None
         self._named = dict(model.named_parameters())
 
@@ -71,6 +81,22 @@ class LocalTrainer:
         if not np.isfinite(delta).all():
             raise InputError("local training diverged: the update is not finite; lower learning.learning_rate")
         return delta
+
+    def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
+        """Parameters [params] of the model that following updates distil from, under an experiment with distillation; None: from none."""
+        self.teacher = None if self._teacher is None or teacher is None else self._teacher.load(teacher)
+
+    @torch.no_grad()
+    def losses(
+        self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor
+    ) -> NDArray[np.float32]:
+        """[examples] the objective under `parameters` [params]; nothing is dropped and nothing learnt."""
+        self.vector.copy_(torch.from_numpy(parameters))
+        self.model.eval()
+        scores = self.model(examples.items, examples.behaviour, negatives, examples.place)
+        candidates = build_candidates(examples, negatives, self.model.item.items)
+        found: NDArray[np.float32] = self.learning.objective.per_example(scores, candidates).numpy()
+        return found
 
     def _plain(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor, draws: Draws) -> None:
         """Full-batch gradient steps on the mean loss of the examples, written into one flat gradient."""
@@ -104,7 +130,9 @@ class LocalTrainer:
         if self.private is not None:
             negatives = negatives.expand(len(part), -1)
         scores = self.model(part.items, part.behaviour, negatives, part.place, None if masks is None else masks[batch])
-        return self.learning.objective.per_example(scores, build_candidates(part, negatives, self.model.item.items))
+        candidates = build_candidates(part, negatives, self.model.item.items)
+        losses = self.learning.objective.per_example(scores, candidates)
+        return losses if self.teacher is None else losses + self.teacher.losses(part, negatives, candidates, scores)
 
 
 def _private_step(plan: "DpSgdPlan", model: Recommender, learning: LearningConfig) -> "OpacusStep":

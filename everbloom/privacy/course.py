@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import NonNegativeFloat, PositiveInt
 
 from everbloom.config import FederationConfig, LearningConfig, ModelConfig, PrivacyConfig
+from everbloom.methods import ContinualMethod
 from everbloom.registry import Table
 
 
@@ -30,10 +31,10 @@ class Course(Table):
         return federation.asked_size(self.population)
 
     @classmethod
-    def of(cls, federation: FederationConfig, periods: int, population: int) -> "Course":
-        """Of an experiment on so many periods and people."""
+    def of(cls, federation: FederationConfig, rounds: int, periods: int, population: int) -> "Course":
+        """Of an experiment on so many rounds of all periods together, and people."""
         return cls(
-            rounds=federation.rounds * periods,
+            rounds=rounds,
             periods=periods,
             population=population,
             cohort=federation.cohort_size(population),
@@ -53,6 +54,7 @@ class Setting:
     course: Course
     parameters: int
     """Shared ones: the length of an update."""
+    continual: ContinualMethod | None = None
 
     @property
     def most_participations(self) -> int:

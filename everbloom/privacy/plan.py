@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from everbloom.config import LearningConfig, ModelConfig, PrivacyConfig
+from everbloom.methods import ContinualMethod
 from everbloom.privacy.budget import Cost
 from everbloom.privacy.course import Course, Setting
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
@@ -90,10 +91,15 @@ NO_PRIVACY = (
 
 
 def build_plan(
-    privacy: PrivacyConfig, learning: LearningConfig, model: ModelConfig, course: Course, parameters: int
+    privacy: PrivacyConfig,
+    learning: LearningConfig,
+    model: ModelConfig,
+    course: Course,
+    parameters: int,
+    continual: ContinualMethod | None = None,
 ) -> PrivacyPlan | None:
     """The plan of an experiment with so many shared parameters; None if privacy is off. Raises `PrivacyError` if a claim could not be kept."""
     if privacy.unit == "none":
         return None
     assert privacy.mechanism is not None
-    return privacy.mechanism.plan(Setting(privacy, learning, model, course, parameters))
+    return privacy.mechanism.plan(Setting(privacy, learning, model, course, parameters, continual))

@@ -11,7 +11,7 @@ from rich.console import Console
 from everbloom.errors import CheckpointError, InputError, PrivacyError
 from everbloom.experiment import Experiment
 from everbloom.study import Study, open_study
-from server.federation import check_measurements
+from server.measuring import check_measurements
 from server.run_directory import RunDirectory
 from simulation.campaign.grid import Cell, Family, Grid, P
 from simulation.campaign.progress import CampaignConsole

@@ -151,7 +151,7 @@ def arrays_of(directory: RunDirectory) -> Path:
 DAMAGE = {
     "half a header": lambda run: (run.checkpoints / "state.json").write_text('{"format": 1, "sche'),
     "no header's content": lambda run: (run.checkpoints / "state.json").write_text("[]"),
-    "a key less": lambda run: (run.checkpoints / "state.json").write_text('{"format": 2, "schema": "abc"}'),
+    "a key less": lambda run: (run.checkpoints / "state.json").write_text('{"format": 3, "schema": "abc"}'),
     "half the arrays": lambda run: arrays_of(run).write_bytes(arrays_of(run).read_bytes()[:-9]),
     "no arrays": lambda run: arrays_of(run).unlink(),
     "other totals": lambda run: change_header(run, totals={"laps": 3}),

@@ -12,7 +12,8 @@ from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.examples import build_examples
 from everbloom.seeding import PublicDraws
 from everbloom.study import Study
-from server.federation import Federation, check_measurements
+from server.federation import Federation
+from server.measuring import check_measurements
 from server.summary import write_summary
 
 

@@ -142,7 +142,7 @@ def test_a_cohort_is_what_the_devices_build(case):
     bench = build_workbench(study.terms, len(study.dataset.catalog), study.features)
 
     def cohort(clients):
-        return worker.cohort(np.array(clients), study.terms, 0, 1, study.timeline.window(0), bench)
+        return worker.cohort(np.array(clients), Task.unpack(task_of(study)), bench)
 
     whole, alone = cohort([0, 2, 3]), cohort([2])
     rows = torch.arange(whole.first[1], whole.first[1] + whole.counts[1])

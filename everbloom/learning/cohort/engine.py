@@ -8,11 +8,14 @@ import torch
 from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig, ModelConfig
+from everbloom.continual.distillation import Distillation
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.budget import make_budget
+from everbloom.learning.cohort.losses import losses_of
 from everbloom.learning.cohort.plain import PlainTraining
 from everbloom.learning.cohort.private import PrivateTraining
 from everbloom.learning.cohort.weights import Skeleton
+from everbloom.learning.teacher import Teacher
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
 from everbloom.privacy.plan import PrivacyPlan
@@ -45,8 +48,10 @@ class CohortTrainer:
         plan: PrivacyPlan | None,
         memory: int | None = None,
         device: torch.device = CPU,
+        distillation: Distillation | None = None,
     ) -> None:
         """Takes the model for itself. `memory`: bytes that training may hold, None for no limit."""
+        self._teacher = None if distillation is None else Teacher(model.to(device), layout, distillation)
         self.learning = learning
         self.plan = plan
         self.skeleton = Skeleton(model, layout, device)
@@ -56,6 +61,17 @@ class CohortTrainer:
             if plan is None or plan.dp_sgd is None
             else PrivateTraining(self.skeleton, learning, plan.dp_sgd, self.budget)
         )
+
+    def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
+        """Parameters [params] of the model that following updates distil from, under an experiment with distillation; None: from none."""
+        self.training.teacher = None if self._teacher is None or teacher is None else self._teacher.load(teacher)
+
+    def losses(self, parameters: NDArray[np.float32], cohort: Cohort) -> NDArray[np.float32]:
+        """[examples] the objective under `parameters` [params]; nothing is dropped and nothing learnt."""
+        found: NDArray[np.float32] = losses_of(
+            self.skeleton, self.learning, self.budget, self._start(parameters), cohort
+        ).numpy()
+        return found
 
     def total(self, parameters: NDArray[np.float32], cohort: Cohort, bound: float | None = None) -> CohortUpdate:
         """The clients' updates from `parameters` [params], summed; clipped to `bound` (default: the plan's) where the plan says so.

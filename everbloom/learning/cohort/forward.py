@@ -8,6 +8,7 @@ from torch.nn import functional
 from everbloom.learning.cohort.batches import Batch
 from everbloom.learning.cohort.places import Places, distinct
 from everbloom.learning.cohort.table import ItemTable
+from everbloom.learning.teacher import Teacher
 from everbloom.methods import Objective
 from everbloom.models.content import ContentMatch
 from everbloom.models.recommender import Recommender
@@ -30,15 +31,20 @@ def forward(
     batch: Batch,
     places: Places,
     similar: torch.Tensor | None,
+    teacher: Teacher | None,
 ) -> Passed:
-    """The same scores and losses as `Recommender.forward` and the objective. `similar`: of `similarities`, if the model has a content match."""
+    """The same scores and losses as `Recommender.forward` and the objective. `similar`: of `similarities`, if the model has a content match;
+    `teacher`: whom it distils from, if anybody."""
     own, other = table.take(places.own), table.take(places.other)
     users = model.read(own[0], batch.examples.behaviour, batch.examples.place, batch.masks)
     own_scores, other_scores = model.score(users, *own), model.score(users, *other)
     scores = torch.cat([own_scores, other_scores], dim=-1)
     if model.content is not None:
         scores = scores + model.content(similar)
-    return Passed(own, other, users, other_scores, objective.per_example(scores, batch.candidates))
+    losses = objective.per_example(scores, batch.candidates)
+    if teacher is not None:
+        losses = losses + teacher.losses(batch.examples, batch.negatives, batch.candidates, scores)
+    return Passed(own, other, users, other_scores, losses)
 
 
 def similarities(content: ContentMatch, batch: Batch) -> torch.Tensor:

@@ -16,6 +16,7 @@ from everbloom.learning.cohort.places import Places, RowNumbers, own_tables, tou
 from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import ClientDeltas, ClientWeights, SharedWeights, Skeleton
 from everbloom.learning.masks import draw_masks
+from everbloom.learning.teacher import Teacher
 
 
 class PlainTraining:
@@ -26,6 +27,7 @@ class PlainTraining:
         self.model = skeleton.model
         self.learning = learning
         self.budget = budget
+        self.teacher: Teacher | None = None
 
     def together(self, start: torch.Tensor, cohort: Cohort) -> torch.Tensor:
         """Sum of the clients' deltas [params] after one step from `start` [params].
@@ -93,7 +95,7 @@ class PlainTraining:
     ) -> None:
         if self.model.content is not None and similar is None:
             similar = similarities(self.model.content, batch)
-        passed = forward(self.model, self.learning.objective, table, batch, places, similar)
+        passed = forward(self.model, self.learning.objective, table, batch, places, similar, self.teacher)
         (passed.losses * (share[batch.rows] * batch.real)).sum().backward()
         for place, (vectors, bias) in zip(places, (passed.own, passed.other), strict=True):
             table.collect(place, vectors.grad, bias.grad)

@@ -16,6 +16,7 @@ from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import DenseDeltas, PrivateWeights, SharedWeights, Skeleton
 from everbloom.learning.local import Draws
 from everbloom.learning.masks import draw_masks
+from everbloom.learning.teacher import Teacher
 from everbloom.privacy.mechanisms.dp_sgd import DpSgdPlan
 from everbloom.privacy.noise import NoiseSource
 
@@ -29,6 +30,7 @@ class PrivateTraining:
         self.learning = learning
         self.plan = plan
         self.budget = budget
+        self.teacher: Teacher | None = None
         self.rate = learning.learning_rate / plan.denominator
 
     def together(self, start: torch.Tensor, cohort: Cohort) -> torch.Tensor:
@@ -102,7 +104,7 @@ class PrivateTraining:
         layers.taps = []
         try:
             similar = None if self.model.content is None else similarities(self.model.content, batch)
-            passed = forward(self.model, self.learning.objective, table, batch, places, similar)
+            passed = forward(self.model, self.learning.objective, table, batch, places, similar, self.teacher)
             taps = layers.taps
         finally:
             layers.taps = None

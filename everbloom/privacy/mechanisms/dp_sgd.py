@@ -146,8 +146,12 @@ def _reach(setting: Setting) -> float:
     Next-item examples: an interaction is the target of one, which comes or goes (C), and context in `history - 1` later ones, each of which becomes
     another example (up to 2 C each).
     """
+    method = setting.continual
+    further = 1.0 if method is None else method.reach
+    if method is not None and method.replay is not None:
+        _refuse_replay(setting)
     if setting.privacy.unit == "example":
-        return 1.0
+        return further
     if setting.learning.examples != "next-item":
         raise PrivacyError(
             'privacy.unit = "interaction": taking one interaction out of a history moves every later window, so the sum changes without bound; '
@@ -158,7 +162,20 @@ def _reach(setting: Setting) -> float:
             'privacy.sampling: an interaction lies in several examples that are drawn apart, for which no amplification is claimed; use "full", '
             'or unit "example"'
         )
-    return 2.0 * setting.model.user.history - 1
+    return further * (2.0 * setting.model.user.history - 1)
+
+
+def _refuse_replay(setting: Setting) -> None:
+    if setting.learning.examples != "next-item":
+        raise PrivacyError(
+            "continual.method: replay chooses old events, and under DP-SGD an example must be one event for the choice of one not to change others; "
+            'use learning.examples = "next-item", or privacy.unit = "user"'
+        )
+    if setting.privacy.sampling == "poisson":
+        raise PrivacyError(
+            "continual.method: an example that replay pushes out is drawn apart from the one that pushed it, for which no amplification is claimed; "
+            'use privacy.sampling = "full", or privacy.unit = "user"'
+        )
 
 
 def _epsilon(noise: float, reach: float, rate: float, steps: int, delta: float) -> float:

@@ -1,0 +1,66 @@
+"""How a federation goes on from one period to the next: the continual method's part on the server."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from everbloom.study import Study
+from server.state import FederationState
+from server.strategy import FlatStrategy
+
+Considered = Callable[[NDArray[np.float32]], float]
+"""Parameters [params] -> how good they are on the period's validation."""
+
+
+class LearningOn:
+    """Applies an experiment's continual method to a federation's state; without one nothing is done."""
+
+    def __init__(self, study: Study) -> None:
+        self.method = study.method
+        self.initial = study.layout.flat(study.new_model())
+        continual = study.experiment.continual
+        self.carries_optimizer = continual is not None and continual.optimizer == "carried"
+        learning = study.experiment.learning
+        self.rate = learning.learning_rate * learning.local_steps
+        self.noise = _noise_deviation(study)
+
+    def begin(self, state: FederationState) -> None:
+        """Before a period's first round."""
+        if self.method is not None:
+            state.parameters, state.memory = self.method.begin(
+                state.period, state.memory, state.parameters, self.initial
+            )
+
+    def equip(self, strategy: FlatStrategy, state: FederationState) -> None:
+        """Gives the strategy what a period's rounds need."""
+        if self.method is not None:
+            strategy.teacher = self.method.teacher(state.memory)
+            strategy.pull = partial(self.method.pull, state.memory, rate=self.rate)
+
+    def observe(self, strategy: FlatStrategy, state: FederationState) -> None:
+        """After a round, whose released mean update the strategy holds; None if the round changed nothing."""
+        if self.method is not None and strategy.released is not None:
+            state.memory = self.method.observe(state.memory, strategy.released, self.noise)
+
+    def end(self, state: FederationState, value: Considered) -> None:
+        """Settles what a period's rounds ended with."""
+        if self.method is None:
+            return
+        candidates = self.method.merged(state.memory, state.parameters)
+        state.parameters = candidates[0] if len(candidates) == 1 else max(candidates, key=value)
+        state.memory = self.method.end(state.memory, state.parameters)
+
+
+def _noise_deviation(study: Study) -> float:
+    """Standard deviation of the plan's noise in each coordinate of a round's mean update."""
+    plan, learning = study.plan, study.experiment.learning
+    if plan is None:
+        return 0.0
+    size, cohort = study.layout.size(), study.experiment.federation.cohort_size(study.trainers)
+    deviation = plan.noise_to_clip(size, cohort) * plan.clip_norm / math.sqrt(size)
+    if plan.dp_sgd is not None:  # its noise is on gradients
+        deviation *= learning.learning_rate * math.sqrt(learning.local_steps)
+    return deviation
