@@ -79,7 +79,9 @@ def rounds_to_gain(rounds: Sequence[int], values: Sequence[float], share: float 
     """
     if len(values) == 0 or max(values) <= values[0]:
         return float("nan")
-    wanted = values[0] + share * (max(values) - values[0]) - 1e-9  # records have 6 decimals; sums of them have rounding errors
+    wanted = (
+        values[0] + share * (max(values) - values[0]) - 1e-9
+    )  # records have 6 decimals; sums of them have rounding errors
     return float(next(place for place, value in zip(rounds, values, strict=True) if value >= wanted))
 
 

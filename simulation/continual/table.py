@@ -1,0 +1,132 @@
+"""The comparison as two tables: what people get in the next period, and what is remembered and spent."""
+
+from rich.console import Console
+from rich.table import Table
+
+from everbloom.intervals import Estimate
+from simulation.continual.results import MAIN, MEASURES, REFERENCE, LearnerResult, Results
+
+_REMEMBERED = {
+    "forgetting": "forgetting",
+    "backward_transfer": "BWT",
+    "forward_transfer": "FWT",
+    "plasticity": "plasticity",
+    "final": "final",
+}
+"""measure -> its column."""
+
+
+def quality_table(results: Results) -> Table:
+    """A row per method, popularity first: quality on each period before it was learnt."""
+    table = Table(
+        title=f"quality on the next period: mean over periods and seeds, 95% interval over seeds; last column: less {REFERENCE}'s",
+        title_justify="left",
+    )
+    table.add_column("method", overflow="fold")
+    for measure in MEASURES:
+        table.add_column(measure.upper(), justify="right", no_wrap=True)
+    table.add_column(f"{MAIN.upper()} +-", justify="right", no_wrap=True)
+    if results.finished:
+        means = (results.popularity(measure)[1:].mean() for measure in MEASURES)
+        table.add_row("popularity", *(f"{mean:.4f}" for mean in means), "")
+    for result in results.finished:
+        shown = (_shown(result.estimate(measure)) for measure in MEASURES)
+        table.add_row(result.learner.label, *shown, _difference(result.differences.get(MAIN)))
+    return table
+
+
+def memory_table(results: Results) -> Table:
+    """A row per method: forgetting and transfer in NDCG@10, work and bytes after the warm start, epsilon at the end."""
+    private = any("epsilon" in result.values for result in results.finished)
+    table = Table(
+        title=f"remembered ({MAIN.upper()}) and spent; updates, seconds and MB are those after the warm start",
+        title_justify="left",
+    )
+    table.add_column("method", overflow="fold")
+    for column in (*_REMEMBERED.values(), "updates", "time", "MB", *(["epsilon"] if private else [])):
+        table.add_column(column, justify="right", no_wrap=True)
+    for result in results.finished:
+        remembered = [_signed(name, result) for name in _REMEMBERED]
+        size, epsilon = result.estimate("bytes"), result.estimate("epsilon")
+        spent = ["-" if epsilon is None else f"{epsilon.mean:.3g}"] if private else []
+        table.add_row(
+            result.learner.label,
+            *remembered,
+            _work(results, result, "clients", ""),
+            _work(results, result, "seconds", " s"),
+            "-" if size is None else f"{size.mean / 1e6:.3g}",
+            *spent,
+        )
+    return table
+
+
+def print_comparison(console: Console, results: Results) -> None:
+    """The tables, what they mean, and why runs are missing."""
+    if results.finished:
+        console.print(quality_table(results))
+        console.print(memory_table(results))
+        for line in _notes(results):
+            _tell(console, line)
+    for learner, reason in results.refused.items():
+        _tell(console, f"refused: {learner.label}: {reason}", style="yellow")
+    for cell, failure in results.open.items():
+        _tell(
+            console,
+            f"{'open' if failure is None else 'failed'}: {cell.label}{f': {failure}' if failure else ''}",
+            style="yellow",
+        )
+
+
+def _notes(results: Results) -> list[str]:
+    notes = []
+    seeds = max(len(result.runs) for result in results.finished)
+    if seeds > 1:
+        notes.append(
+            f"The intervals are over seeds (Student's t): how much another training on the same people would differ, not other people. "
+            f"* differs from {REFERENCE}, seed by seed: the interval excludes 0."
+        )
+    else:
+        notes.append("One seed: nothing is known of the spread; give --seeds.")
+    if not any(result.differences for result in results.finished):
+        notes.append(f"Nothing to compare with: {REFERENCE} has no finished run with the same seed as another method.")
+    if any(results.of_retrain(result, "clients") is not None for result in results.finished):
+        notes.append("In brackets: of what retraining takes.")
+    return notes
+
+
+def _tell(console: Console, line: str, style: str | None = None) -> None:
+    console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _signed(name: str, result: LearnerResult) -> str:
+    estimate = result.estimate(name)
+    if estimate is None:
+        return "-"
+    mark = "*" if name in result.differences and result.differences[name].excludes_zero else ""
+    sign = "+" if name in ("backward_transfer", "forward_transfer") else ""
+    return f"{estimate.mean:{sign}.4f}{mark}"
+
+
+def _difference(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
+    half = "" if estimate.half is None else f"±{_short(estimate.half)}"
+    return f"{estimate.mean:+.4f}{half}{'*' if estimate.excludes_zero else ''}"
+
+
+def _shown(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return "-"
+    return f"{estimate.mean:.4f}" + (f"±{_short(estimate.half)}" if estimate.half else "")
+
+
+def _short(value: float) -> str:
+    """Without the zero before the point, for a column more."""
+    return f"{value:.4f}".removeprefix("0")
+
+
+def _work(results: Results, result: LearnerResult, name: str, unit: str) -> str:
+    estimate, ratio = result.estimate(name), results.of_retrain(result, name)
+    if estimate is None:
+        return "-"
+    return f"{estimate.mean:,.0f}{unit}" + ("" if ratio is None else f" ({ratio:.0%})")
