@@ -62,3 +62,12 @@ class Estimate:
     def __str__(self) -> str:
         """An interval of no width (popularity's, which no seed changes) is left out."""
         return f"{self.mean:.4f} ± {self.half:.4f}" if self.half else f"{self.mean:.4f}"
+
+    def short(self) -> str:
+        """The same for a narrow column: 0.1446±.0123."""
+        return f"{self.mean:.4f}" + (f"±{self.half:.4f}".replace("±0.", "±.") if self.half else "")
+
+    def difference(self) -> str:
+        """As a difference for a narrow column, marked where its interval excludes 0: +0.0123±.0100*."""
+        sign = "+" if self.mean >= 0 else ""
+        return f"{sign}{self.short()}{'*' if self.excludes_zero else ''}"

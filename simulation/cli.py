@@ -101,10 +101,12 @@ def main() -> None:
     from simulation.continual_command import continual
     from simulation.data_command import data_app
     from simulation.frontier_command import frontier
+    from simulation.rolling_command import rolling
 
     app.add_typer(data_app, name="data")
     app.command()(frontier)
     app.command()(continual)
+    app.command()(rolling)
     app.command()(audit)
     try:
         app()

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from everbloom.errors import InputError
-from simulation.continual.results import MAIN, LearnerResult, Results
+from simulation.campaign.periods import MAIN
+from simulation.continual.results import LearnerResult, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,30 +37,32 @@ def draw_comparison(results: Results, title: str, folder: Path) -> list[Path]:
 
 
 def _quality(results: Results, figure: "Figure") -> None:
-    """Lines over periods with bands over seeds."""
+    """Lines over periods; bands from the worst seed to the best."""
     figure.set_size_inches(9, 5)
     axes = figure.subplots()
     periods = np.arange(1, len(results.starts))
+    popularity = results.popularity(MAIN)[1:]
     for place, result in enumerate(results.finished):
-        estimates = result.by_period(MAIN)[1:]
-        mean = np.array([np.nan if estimate is None else estimate.mean for estimate in estimates])
-        half = np.array([0.0 if estimate is None else estimate.half or 0.0 for estimate in estimates])
-        line = axes.plot(periods, mean, marker=_marker(place), markersize=4, label=result.learner.label)[0]
-        axes.fill_between(periods, mean - half, mean + half, color=line.get_color(), alpha=0.12, linewidth=0)
-    axes.plot(periods, results.popularity(MAIN)[1:], color="grey", linestyle=":", label="popularity")
-    axes.set_ylabel(_QUALITY)
+        runs = np.array([run.next_period(MAIN)[1:] for run in result.runs.values()])
+        line = axes.plot(periods, runs.mean(axis=0), marker=_marker(place), markersize=4, label=result.learner.label)[0]
+        axes.fill_between(periods, runs.min(axis=0), runs.max(axis=0), color=line.get_color(), alpha=0.12, linewidth=0)
+    axes.plot(periods, popularity, color="grey", linestyle=":", label="popularity")
+    axes.set_ylabel(f"{_QUALITY} (bands: range of the seeds)")
     _by_period(axes, results, periods)
     _beside(axes)
 
 
 def _privacy(results: Results, figure: "Figure") -> None:
-    """Epsilon spent at the end of each period."""
+    """Epsilon spent at the end of each period; methods that spend alike share a line."""
     figure.set_size_inches(9, 4.5)
     axes = figure.subplots()
     periods = np.arange(len(results.starts))
-    for place, result in enumerate(results.finished):
-        spent = [np.nan if value is None else value for value in result.spent()]
-        axes.plot(periods, spent, marker=_marker(place), markersize=4, label=result.learner.label)
+    alike: dict[tuple[float | None, ...], list[str]] = {}
+    for result in results.finished:
+        alike.setdefault(tuple(result.spent()), []).append(result.learner.label)
+    for place, (spent, labels) in enumerate(alike.items()):
+        values = [np.nan if value is None else value for value in spent]
+        axes.plot(periods, values, marker=_marker(place), markersize=4, label="\n".join(labels))
     axes.set_ylabel("epsilon spent by the end of the period")
     _by_period(axes, results, periods)
     axes.set_ylim(bottom=0)
@@ -67,25 +70,39 @@ def _privacy(results: Results, figure: "Figure") -> None:
 
 
 def _work(results: Results, figure: "Figure") -> None:
-    """Quality over client updates after the warm start."""
-    figure.set_size_inches(7.5, 4.5)
+    """Quality over client updates after the warm start; methods of equal work stand side by side."""
+    figure.set_size_inches(8, 4.5)
     axes = figure.subplots()
-    for place, result in enumerate(results.finished):
-        work, quality = result.estimate("clients"), result.estimate(MAIN)
-        if work is not None and quality is not None:
-            axes.errorbar(
-                work.mean,
-                quality.mean,
-                yerr=quality.half or 0.0,
-                marker=_marker(place),
-                capsize=3,
-                linestyle="none",
-                label=result.learner.label,
-            )
-    axes.set_xlabel("client updates after the warm start")
+    points = [
+        (result.learner.label, updates.mean, reached)
+        for result in results.finished
+        if (updates := result.estimate("clients")) is not None and (reached := result.estimate(MAIN)) is not None
+    ]
+    apart = 0.018 * max(work for _, work, _ in points) or 1.0
+    for place, (label, work, quality) in enumerate(points):
+        equal = [other for other, (_, theirs, _) in enumerate(points) if theirs == work]
+        axes.errorbar(
+            work + apart * (equal.index(place) - (len(equal) - 1) / 2),
+            quality.mean,
+            yerr=quality.half or 0.0,
+            marker=_marker(place),
+            markersize=5,
+            capsize=2,
+            linestyle="none",
+            label=label,
+        )
+    axes.set_xlabel("client updates after the warm start (equal ones side by side)")
     axes.set_ylabel(f"{_QUALITY}, mean")
     axes.grid(alpha=0.3)
+    _focus(axes, np.array([quality.mean for _, _, quality in points]))
     _beside(axes)
+
+
+def _focus(axes: "Axes", means: "np.ndarray[Any, Any]") -> None:
+    """Shows the means well: the intervals of two seeds are so wide that nothing else would be seen."""
+    low, high = float(np.nanmin(means)), float(np.nanmax(means))
+    bottom, top = axes.get_ylim()
+    axes.set_ylim(max(0.0, bottom, low - 0.5 * high), max(min(top, 1.5 * high), 1e-6))
 
 
 def _forgetting(results: Results, figure: "Figure") -> None:

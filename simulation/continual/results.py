@@ -11,14 +11,11 @@ from everbloom.continual import measures
 from everbloom.intervals import Estimate
 from server.run_directory import RunDirectory
 from simulation.campaign.grid import Cell
+from simulation.campaign.periods import MAIN, MEASURES
 from simulation.campaign.running import Campaign
 from simulation.continual.grid import Learner
 from simulation.continual.reading import Measured, read_run
 
-MEASURES = ("ndcg@10", "hr@10", "recall@20")
-"""Quality on the next period."""
-MAIN = MEASURES[0]
-"""What is remembered and forgotten is measured in this."""
 SLICES = ("new-users", "returning-users", "new-items", "tail-items")
 REFERENCE, FROZEN, RETRAIN = "finetune", "frozen", "retrain"
 

@@ -1,10 +1,11 @@
-"""The comparison as two tables: what people get in the next period, and what is remembered and spent."""
+"""The comparison as three tables: what people get in the next period, what is remembered, what is spent."""
 
 from rich.console import Console
 from rich.table import Table
 
 from everbloom.intervals import Estimate
-from simulation.continual.results import MAIN, MEASURES, REFERENCE, LearnerResult, Results
+from simulation.campaign.periods import MAIN, MEASURES
+from simulation.continual.results import REFERENCE, LearnerResult, Results
 
 _REMEMBERED = {
     "forgetting": "forgetting",
@@ -18,40 +19,38 @@ _REMEMBERED = {
 
 def quality_table(results: Results) -> Table:
     """A row per method, popularity first: quality on each period before it was learnt."""
-    table = Table(
-        title=f"quality on the next period: mean over periods and seeds, 95% interval over seeds; last column: less {REFERENCE}'s",
-        title_justify="left",
-    )
-    table.add_column("method", overflow="fold")
-    for measure in MEASURES:
-        table.add_column(measure.upper(), justify="right", no_wrap=True)
-    table.add_column(f"{MAIN.upper()} +-", justify="right", no_wrap=True)
+    columns = (*(measure.upper() for measure in MEASURES), f"less {REFERENCE}'s")
+    table = _table(f"quality on the next period; last column: {MAIN.upper()} {columns[-1]}, seed by seed", *columns)
     if results.finished:
         means = (results.popularity(measure)[1:].mean() for measure in MEASURES)
         table.add_row("popularity", *(f"{mean:.4f}" for mean in means), "")
     for result in results.finished:
         shown = (_shown(result.estimate(measure)) for measure in MEASURES)
-        table.add_row(result.learner.label, *shown, _difference(result.differences.get(MAIN)))
+        difference = result.differences[MAIN].difference() if MAIN in result.differences else "-"
+        table.add_row(result.learner.label, *shown, difference)
     return table
 
 
 def memory_table(results: Results) -> Table:
-    """A row per method: forgetting and transfer in NDCG@10, work and bytes after the warm start, epsilon at the end."""
-    private = any("epsilon" in result.values for result in results.finished)
-    table = Table(
-        title=f"remembered ({MAIN.upper()}) and spent; updates, seconds and MB are those after the warm start",
-        title_justify="left",
-    )
-    table.add_column("method", overflow="fold")
-    for column in (*_REMEMBERED.values(), "updates", "time", "MB", *(["epsilon"] if private else [])):
-        table.add_column(column, justify="right", no_wrap=True)
+    """A row per method: forgetting and transfer."""
+    shown = results.finished[0].memory if results.finished else "everybody"
+    table = _table(f"remembered: {MAIN.upper()} on the periods that were learnt, of {shown}", *_REMEMBERED.values())
     for result in results.finished:
-        remembered = [_signed(name, result) for name in _REMEMBERED]
+        table.add_row(result.learner.label, *(_remembered(name, result) for name in _REMEMBERED))
+    return table
+
+
+def work_table(results: Results) -> Table:
+    """A row per method: work and bytes after the warm start, epsilon at the end."""
+    private = any("epsilon" in result.values for result in results.finished)
+    columns = ("rounds", "client updates", "time of rounds", "MB", *(["epsilon"] if private else []))
+    table = _table("spent after the warm start, which is the same for all; epsilon: with it", *columns)
+    for result in results.finished:
         size, epsilon = result.estimate("bytes"), result.estimate("epsilon")
         spent = ["-" if epsilon is None else f"{epsilon.mean:.3g}"] if private else []
         table.add_row(
             result.learner.label,
-            *remembered,
+            _work(results, result, "rounds", ""),
             _work(results, result, "clients", ""),
             _work(results, result, "seconds", " s"),
             "-" if size is None else f"{size.mean / 1e6:.3g}",
@@ -65,6 +64,7 @@ def print_comparison(console: Console, results: Results) -> None:
     if results.finished:
         console.print(quality_table(results))
         console.print(memory_table(results))
+        console.print(work_table(results))
         for line in _notes(results):
             _tell(console, line)
     for learner, reason in results.refused.items():
@@ -98,31 +98,29 @@ def _tell(console: Console, line: str, style: str | None = None) -> None:
     console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
-def _signed(name: str, result: LearnerResult) -> str:
+def _table(title: str, *columns: str) -> Table:
+    """For a row per method."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("method", overflow="fold", min_width=8)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _remembered(name: str, result: LearnerResult) -> str:
+    """With the interval for forgetting, and a mark where it differs from fine-tuning's."""
     estimate = result.estimate(name)
     if estimate is None:
         return "-"
     mark = "*" if name in result.differences and result.differences[name].excludes_zero else ""
+    if name == "forgetting":
+        return estimate.short() + mark
     sign = "+" if name in ("backward_transfer", "forward_transfer") else ""
     return f"{estimate.mean:{sign}.4f}{mark}"
 
 
-def _difference(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    half = "" if estimate.half is None else f"±{_short(estimate.half)}"
-    return f"{estimate.mean:+.4f}{half}{'*' if estimate.excludes_zero else ''}"
-
-
 def _shown(estimate: Estimate | None) -> str:
-    if estimate is None:
-        return "-"
-    return f"{estimate.mean:.4f}" + (f"±{_short(estimate.half)}" if estimate.half else "")
-
-
-def _short(value: float) -> str:
-    """Without the zero before the point, for a column more."""
-    return f"{value:.4f}".removeprefix("0")
+    return "-" if estimate is None else estimate.short()
 
 
 def _work(results: Results, result: LearnerResult, name: str, unit: str) -> str:

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from everbloom.intervals import CONFIDENCE, Estimate
 from server.run_directory import RunDirectory
+from simulation.campaign.periods import MAIN, MEASURES
 from simulation.continual.reading import LABELS, Measured
-from simulation.continual.results import MAIN, MEASURES, REFERENCE, SLICES, LearnerResult, Results
+from simulation.continual.results import REFERENCE, SLICES, LearnerResult, Results
 
 _COLUMNS = ("method", "seed", "period", "month", "after", "slice", "metric", "value")
 
