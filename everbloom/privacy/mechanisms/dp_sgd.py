@@ -129,12 +129,18 @@ class DpSgdPlan(PrivacyPlan):
                 f"An interaction lies in up to {self.examples_per_interaction} examples; its presence moves a step's sum by up to "
                 f"{self.reach:g} clip norms, and the noise is measured against that. For a whole user the guarantee is weaker."
             )
+        pushed = ""
+        if self.reach > 1:
+            pushed = (
+                f"One example can push another out of those that are rehearsed, so its presence moves a step's sum by up to {self.reach:g} clip norms, "
+                "and the noise is measured against that. "
+            )
         if self.examples_per_interaction == 1:
-            return (
+            return pushed + (
                 "An interaction lies in exactly one example. "
                 "Removing one interaction can move the borders of later windows; the guarantee is for a whole window."
             )
-        return (
+        return pushed + (
             f"An interaction lies in up to {self.examples_per_interaction} examples; "
             "for a whole interaction or a whole user the guarantee is weaker."
         )
