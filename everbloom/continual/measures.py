@@ -66,7 +66,7 @@ def forward_transfer(matrix: Matrix, reference: Matrix | None) -> float:
     Ranzato (2017), who take an untrained model for reference.
 
     Here it is the model of the warm start that never learnt on: `reference` [periods] is `A[0, q]` of a frozen run with the same seed, and period 1
-    is left out, since both models are one there. NaN without a reference or with fewer than three periods.
+    is left out, since neither has learnt on by then. NaN without a reference or with fewer than three periods.
     """
     if reference is None:
         return float("nan")

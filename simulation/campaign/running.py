@@ -76,9 +76,18 @@ def check_grid(campaign: Campaign[P], opened: Opener) -> Checked[P]:
         check_memory(study)
         open_population(study)
         rounds[point], data = study.rounds, study.dataset.fingerprint
-        clients = study.rounds * experiment.federation.cohort_size(study.clients)
-        events = max(events, clients * experiment.learning.local_steps * len(study.dataset.events) / study.clients)
+        events = max(events, _events(study))
     return Checked(data, rounds, events, refused)
+
+
+def _events(study: Study) -> float:
+    """(Expected) events that all clients train on, counted anew in each round and local step."""
+    experiment, log = study.experiment, study.dataset.events
+    windows = [study.window(period) for period in range(study.timeline.periods)]
+    learnt = [log.earlier(window.end) - log.earlier(window.start) for window in windows]
+    asked = experiment.federation.cohort_size(study.trainers) / study.trainers
+    rounds = (experiment.rounds(period) for period in range(len(windows)))
+    return asked * experiment.learning.local_steps * sum(a * b for a, b in zip(rounds, learnt, strict=True))
 
 
 def run_campaign(

@@ -129,7 +129,7 @@ def measures_of(run: Measured, frozen: Measured | None) -> dict[str, float]:
     """measure -> value of one run; NaN where it cannot tell. `frozen`: the run with the same seed that never learnt on.
 
     Quality is that on the next period, of everybody and by slice; what is remembered is measured in NDCG@10 on the run's `memory_slice`; work is that
-    after the warm start, which is the same for every method.
+    after the warm start, with which every method begins.
     """
     matrix = run.matrix(MAIN)
     found = {name: _mean(run.next_period(name)) for name in MEASURES}

@@ -44,7 +44,7 @@ def work_table(results: Results) -> Table:
     """A row per method: work and bytes after the warm start, epsilon at the end."""
     private = any("epsilon" in result.values for result in results.finished)
     columns = ("rounds", "client updates", "time of rounds", "MB", *(["epsilon"] if private else []))
-    table = _table("spent after the warm start, which is the same for all; epsilon: with it", *columns)
+    table = _table("spent after the warm start; epsilon: with it", *columns)
     for result in results.finished:
         size, epsilon = result.estimate("bytes"), result.estimate("epsilon")
         spent = ["-" if epsilon is None else f"{epsilon.mean:.3g}"] if private else []
