@@ -113,7 +113,8 @@ def _forgetting(results: Results, figure: "Figure") -> None:
     matrices = [result.matrix()[:, 1:] for result in shown]
     low, high = (float(edge([edge(matrix[~np.isnan(matrix)]) for matrix in matrices])) for edge in (np.min, np.max))
     last = len(results.starts) - 1
-    figure.set_size_inches(1.2 + columns * max(2.6, 0.42 * last), 0.9 + rows * max(2.6, 0.42 * last))
+    side = max(2.6, 0.24 * last)
+    figure.set_size_inches(1.2 + columns * side, 0.9 + rows * side)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     image: Any = None
     for axes, result, matrix in zip(grid.flat, shown, matrices, strict=False):

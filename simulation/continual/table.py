@@ -53,7 +53,7 @@ def work_table(results: Results) -> Table:
             _work(results, result, "rounds", ""),
             _work(results, result, "clients", ""),
             _work(results, result, "seconds", " s"),
-            "-" if size is None else f"{size.mean / 1e6:.3g}",
+            "-" if size is None else _megabytes(size.mean),
             *spent,
         )
     return table
@@ -128,3 +128,8 @@ def _work(results: Results, result: LearnerResult, name: str, unit: str) -> str:
     if estimate is None:
         return "-"
     return f"{estimate.mean:,.0f}{unit}" + ("" if ratio is None else f" ({ratio:.0%})")
+
+
+def _megabytes(size: float) -> str:
+    """Three digits at least."""
+    return f"{size / 1e6:,.0f}" if size >= 1e8 else f"{size / 1e6:.3g}"
