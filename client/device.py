@@ -13,7 +13,7 @@ from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import PrivacyError
-from everbloom.learning.candidates import draw_negatives
+from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.examples import Examples, build_examples
 from everbloom.learning.rehearsal import old_examples, rehearsed
 from everbloom.privacy.mechanisms.distributed import DistributedPlan
@@ -80,8 +80,9 @@ class Device:
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
         draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
-        # Negatives may come from the public seed: they are uniform over the catalogue and tell nothing about the device.
-        negatives = draw_negatives(bench.items, task.terms.learning.negatives, draws)
+        # Negatives may come from the public seed: they are uniform over the items that there are and tell nothing about the device.
+        known = known_items(bench.first_seen, task.window)
+        negatives = draw_negatives(known, task.terms.learning.negatives, draws)
         examples = self._examples(bench, task, draws, negatives)
         randomness = self.randomness.draws(task.period, task.round)
         bench.trainer.learn_from(task.teacher)

@@ -162,4 +162,4 @@ def _stored_workbench(folder: Path, terms_json: str) -> Workbench:
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
     features = features_of(catalog, terms.text, terms.model.items, feature_cache(), lambda done, total: None)
-    return build_workbench(terms, len(catalog), features)
+    return build_workbench(terms, catalog.first_seen, features)

@@ -17,10 +17,11 @@ from everbloom.wire import Task, Terms
 
 @dataclass(frozen=True)
 class Workbench:
-    """`plan` is the device's own, computed from the terms: the server's word for the noise counts for nothing."""
+    """`first_seen` [items] of the catalogue. `plan` is the device's own, computed from the terms: the server's word for the noise counts for
+    nothing."""
 
     terms: Terms
-    items: int
+    first_seen: NDArray[np.int64]
     layout: ParameterLayout
     plan: PrivacyPlan | None
     model: Recommender
@@ -43,11 +44,11 @@ class Workbench:
                 )
 
 
-def build_workbench(terms: Terms, items: int, features: NDArray[np.float32] | None) -> Workbench:
-    """`features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
-    model = build_recommender(items, features, terms.model, terms.seed)
+def build_workbench(terms: Terms, first_seen: NDArray[np.int64], features: NDArray[np.float32] | None) -> Workbench:
+    """`first_seen` [items], `features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
+    model = build_recommender(len(first_seen), features, terms.model, terms.seed)
     layout = ParameterLayout.of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
     if plan is not None:
         check_model(plan, model)
-    return Workbench(terms, items, layout, plan, model)
+    return Workbench(terms, first_seen, layout, plan, model)

@@ -16,6 +16,7 @@ from everbloom.config import (
     DataConfig,
     EvaluationConfig,
     FederationConfig,
+    FeedbackConfig,
     LearningConfig,
     ModelConfig,
     PopulationConfig,
@@ -40,6 +41,7 @@ class Experiment(Table):
     federation: FederationConfig = FederationConfig()
     continual: ContinualConfig | None = None
     population: PopulationConfig | None = None
+    feedback: FeedbackConfig | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()
@@ -143,6 +145,8 @@ def _owner(table: type[Table], place: tuple[int | str, ...]) -> tuple[type[Table
     keys = []
     for depth, step in enumerate(place):
         keys.append(str(step))
+        if isinstance(step, int):  # one of a list of tables
+            continue
         field = {field.alias or name: field for name, field in table.model_fields.items()}.get(str(step))
         if field is None:
             break

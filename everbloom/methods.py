@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from everbloom.availability.presence import Presence
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
+    from everbloom.feedback.lists import Lists
     from everbloom.learning.candidates import Candidates
     from everbloom.privacy.course import Setting
     from everbloom.privacy.plan import PrivacyPlan
+    from everbloom.seeding import PublicDraws
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) from long work; total is 0 while it is unknown."""
@@ -180,6 +182,31 @@ class ContinualMethod(Method):
         return None
 
 
+class UserModel(Method):
+    """How a person reacts to a ranked list (a click model): who is looked at, and who of these is clicked."""
+
+    @abstractmethod
+    def probabilities(self, attraction: "NDArray[np.float64]") -> "NDArray[np.float64]":
+        """[users, n] P(click at each rank), from `attraction` [users, n] = P(click | looked at); 0 where there is no item."""
+
+    @abstractmethod
+    def clicks(self, attraction: "NDArray[np.float64]", draws: "NDArray[np.float64]") -> "NDArray[np.bool_]":
+        """[users, n] one reaction of each user; `draws` [users, 2n] are uniform in [0, 1) and all the randomness there is."""
+
+
+class Exploration(Method):
+    """How lists are made of scores."""
+
+    @abstractmethod
+    def lists(
+        self, scores: "NDArray[np.float32]", n: int, counts: "NDArray[np.int64]", draws: "PublicDraws"
+    ) -> "Lists":
+        """Lists of `n` different items from `scores` [users, items], minus infinity where an item must not be shown.
+
+        `counts` [items]: interactions so far. Each user's list depends on that user's scores and draws alone.
+        """
+
+
 SOURCES: Registry[Source] = Registry(
     "data source",
     Source,  # type: ignore[type-abstract]
@@ -259,5 +286,28 @@ CONTINUAL_METHODS: Registry[ContinualMethod] = Registry(
         "proximal": "everbloom.continual.proximal:Proximal",
         "merging": "everbloom.continual.merging:Merging",
         "retrain": "everbloom.continual.retrain:Retrain",
+    },
+)
+
+USER_MODELS: Registry[UserModel] = Registry(
+    "user model",
+    UserModel,  # type: ignore[type-abstract]
+    {
+        "position-biased": "everbloom.feedback.users.position_biased:PositionBased",
+        "cascade": "everbloom.feedback.users.cascade:Cascade",
+        "dependent-click": "everbloom.feedback.users.dependent_click:DependentClick",
+        "rank-biased": "everbloom.feedback.users.rank_biased:RankBiased",
+    },
+)
+
+EXPLORATIONS: Registry[Exploration] = Registry(
+    "exploration",
+    Exploration,  # type: ignore[type-abstract]
+    {
+        "greedy": "everbloom.feedback.exploration.greedy:Greedy",
+        "epsilon-greedy": "everbloom.feedback.exploration.epsilon_greedy:EpsilonGreedy",
+        "softmax": "everbloom.feedback.exploration.softmax:Softmax",
+        "popularity-penalised": "everbloom.feedback.exploration.popularity_penalised:PopularityPenalised",
+        "random": "everbloom.feedback.exploration.uniform:UniformLists",
     },
 )

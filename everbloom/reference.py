@@ -9,7 +9,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from everbloom.experiment import Experiment
-from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, MECHANISMS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.methods import (
+    AVAILABILITIES,
+    EXPLORATIONS,
+    FEATURE_ENCODERS,
+    MECHANISMS,
+    OBJECTIVES,
+    SERVER_OPTIMIZERS,
+    SOURCES,
+    USER_MODELS,
+)
 from everbloom.registry import Method, Registry, Table
 
 _HEAD = """# The experiment file
@@ -28,11 +37,14 @@ def experiment_reference() -> str:
         MECHANISMS,
         SERVER_OPTIMIZERS,
         AVAILABILITIES,
+        USER_MODELS,
+        EXPLORATIONS,
     ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:
         sections.append(f"## {family.family[0].upper()}{family.family[1:]}: the methods of a `name`\n")
-        sections += [_section(f"`{name}`", family.method_class(name), level=3) for name in family.names()]
+        for name in family.names():
+            sections += _method(name, family.method_class(name))
     return "\n".join(sections)
 
 
@@ -41,6 +53,13 @@ def _tables(table: type[Table], path: str) -> Iterator[str]:
     for name, field in table.model_fields.items():
         for inner in _inner_tables(field.annotation):
             yield from _tables(inner, f"{path}.{name}" if path else name)
+
+
+def _method(name: str, method: type[Method]) -> Iterator[str]:
+    yield _section(f"`{name}`", method, level=3)
+    for key, field in method.model_fields.items():
+        for inner in _inner_tables(field.annotation):
+            yield _section(f"`{name}`: `{key}`", inner, level=4)
 
 
 def _inner_tables(annotation: Any) -> list[type[Table]]:

@@ -69,6 +69,10 @@ class PublicDraws:
         """[clients, n]."""
         return uniforms(self.seed, purpose, self.clients, n, period=self.period, round=self.round)
 
+    def of(self, places: NDArray[np.int64]) -> "PublicDraws":
+        """Of the clients at these places; each draws what it would have drawn among all."""
+        return PublicDraws(self.seed, self.clients[places], self.period, self.round)
+
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 

@@ -100,6 +100,7 @@ def main() -> None:
     from simulation.audit_command import audit
     from simulation.continual_command import continual
     from simulation.data_command import data_app
+    from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
     from simulation.rolling_command import rolling
 
@@ -108,6 +109,7 @@ def main() -> None:
     app.command()(continual)
     app.command()(rolling)
     app.command()(audit)
+    app.command()(feedback)
     try:
         app()
     except (InputError, FloatingPointError) as error:

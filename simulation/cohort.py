@@ -11,7 +11,7 @@ from client.workbench import Workbench, build_workbench
 from everbloom.config import RuntimeConfig
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import ConfigError
-from everbloom.learning.candidates import draw_negatives
+from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CohortTrainer
 from everbloom.learning.examples import build_examples
@@ -61,7 +61,7 @@ class CohortWorker:
         events = self.study.dataset.events.histories(clients)
         weight = positive_weights(events, terms.labels)
         draws = PublicDraws(terms.seed, clients, period, round)
-        negatives = draw_negatives(bench.items, terms.learning.negatives, draws)
+        negatives = draw_negatives(known_items(bench.first_seen, task.window), terms.learning.negatives, draws)
         disjoint = bench.plan is not None and bench.plan.dp_sgd is not None
         length = terms.model.user.history
         # A simulation's devices draw from its seed, as `SeededRandomness` does for one.
@@ -86,7 +86,7 @@ class CohortWorker:
 
     def _tools(self, terms: Terms) -> tuple[Workbench, CohortTrainer]:
         if self._bench is None or self._trainer is None or terms != self._bench.terms:
-            self._bench = build_workbench(terms, len(self.study.dataset.catalog), self.study.features)
+            self._bench = build_workbench(terms, self.study.dataset.catalog.first_seen, self.study.features)
             self._trainer = CohortTrainer(
                 self._bench.model,
                 terms.model,

@@ -12,11 +12,13 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 
-from everbloom.config import DataConfig
+from everbloom.config import DataConfig, ProtocolConfig
 from everbloom.data.downloads import AMAZON, DOWNLOADS, EMBEDDED
+from everbloom.data.drift import describe_drift
 from everbloom.data.fetch import fetch, source_of
 from everbloom.data.home import home, raw_folder
 from everbloom.data.own_table import experiment_tables, guess_columns, guess_time_format
+from everbloom.data.periods import period_boundaries
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.sources.table import TableFiles
 from everbloom.data.statistics import describe
@@ -24,6 +26,7 @@ from everbloom.errors import ConfigError, DataError
 from everbloom.experiment import load_experiment, parse_experiment
 from everbloom.methods import Progress as Report
 from everbloom.models.features.catalogue import DEFAULT_TEXT
+from simulation.drift_table import drift_table, legend
 
 data_app = typer.Typer(help=__doc__, no_args_is_help=True, rich_markup_mode=None)
 
@@ -59,12 +62,17 @@ def stats(
     settings: Annotated[
         list[str] | None, typer.Option("-s", "--set", metavar="KEY=VALUE", help="Overrides for an experiment file.")
     ] = None,
+    by: Annotated[
+        str | None, typer.Option(help="Item field that tastes are over; default category or genres, else item.")
+    ] = None,
 ) -> None:
-    """Users, items, events, behaviours, time span, what cleaning did, example item texts."""
-    data = _data_of(name, settings or [])
+    """Users, items, events, behaviours, time span, what cleaning did, example item texts, drift over time."""
+    data, protocol = _data_of(name, settings or [])
     with _progress("reading events") as report:
         dataset = prepare(data, report)
-    _show(Console(), dataset, data)
+    console = Console()
+    _show(console, dataset, data)
+    _show_drift(console, dataset, protocol, by)
 
 
 @data_app.command("fetch")
@@ -143,12 +151,13 @@ def import_table(
     Console().print(escape(f"Wrote {target}. Next: everbloom run {target}"), soft_wrap=True)
 
 
-def _data_of(name: str, settings: list[str]) -> DataConfig:
+def _data_of(name: str, settings: list[str]) -> tuple[DataConfig, ProtocolConfig]:
     if name.endswith(".toml") or Path(name).is_file():
-        return load_experiment(Path(name), settings).data
+        experiment = load_experiment(Path(name), settings)
+        return experiment.data, experiment.protocol
     if settings:
         raise ConfigError(f"-s {settings[0]}: overrides an experiment file, and {name!r} is a data set's name")
-    return DataConfig(source=source_of(name))
+    return DataConfig(source=source_of(name)), ProtocolConfig()
 
 
 def _table_source(file: Path, given: dict[str, Any]) -> TableFiles:
@@ -202,6 +211,24 @@ def _show(console: Console, dataset: Dataset, data: DataConfig) -> None:
     console.print(table)
     for line in _example_texts(dataset, data):
         console.print(escape(f"  {line}"), overflow="ellipsis", no_wrap=True)
+
+
+def _show_drift(console: Console, dataset: Dataset, protocol: ProtocolConfig, by: str | None) -> None:
+    """Periods are those of the protocol; calendar months where it has none."""
+    cut = protocol if protocol.name == "timeline" else ProtocolConfig()
+    console.print()
+    if not dataset.events.has_time:
+        console.print("drift: the events have an order but no timestamps, so there are no periods to compare")
+        return
+    try:
+        period_boundaries(dataset.events, cut)
+    except DataError as error:  # no reason to stop: all else is shown
+        console.print(escape(f"drift: {error}"))
+        return
+    drift = describe_drift(dataset.events, dataset.catalog, cut, by)
+    console.print(drift_table(drift, by_month=cut.cut == "month"))
+    for line in legend(drift):
+        console.print(escape(line), highlight=False)
 
 
 def _quantile_name(quantile: float) -> str:

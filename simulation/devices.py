@@ -54,7 +54,7 @@ class SimulatedDevices:
 
     def _workbench(self, terms: Terms) -> Workbench:
         if self._bench is None or (terms is not self._bench.terms and terms != self._bench.terms):
-            self._bench = build_workbench(terms, len(self.study.dataset.catalog), self.study.features)
+            self._bench = build_workbench(terms, self.study.dataset.catalog.first_seen, self.study.features)
         return self._bench
 
 

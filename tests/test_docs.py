@@ -83,6 +83,12 @@ def test_the_page_on_data_shows_a_table_that_an_experiment_takes():
     assert experiment.data.source.item_fields == ("title", "brand")
 
 
+def test_the_page_on_data_shows_shifts_that_an_experiment_takes():
+    tables = tomllib.loads(block("data.md", "toml", '[data.source]\nname = "synthetic"'))
+    shifts = parse_experiment({"name": "shift", **tables}).data.source.shifts
+    assert [shift.at for shift in shifts] == [2, 4]
+
+
 def test_the_page_on_populations_shows_tables_that_an_experiment_takes(monkeypatch):
     monkeypatch.chdir(REPO)
     tables = tomllib.loads(block("population.md", "toml", "[population]"))

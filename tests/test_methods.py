@@ -8,9 +8,29 @@ from everbloom.data.home import dataset_name, raw_folder
 from everbloom.errors import ConfigError, DataError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
-from everbloom.methods import AVAILABILITIES, FEATURE_ENCODERS, MECHANISMS, OBJECTIVES, SERVER_OPTIMIZERS, SOURCES
+from everbloom.methods import (
+    AVAILABILITIES,
+    EXPLORATIONS,
+    FEATURE_ENCODERS,
+    MECHANISMS,
+    OBJECTIVES,
+    SERVER_OPTIMIZERS,
+    SOURCES,
+    USER_MODELS,
+)
 from everbloom.registry import Method, Registry
+from everbloom.seeding import PublicDraws
 
+FAMILIES = [
+    SOURCES,
+    FEATURE_ENCODERS,
+    OBJECTIVES,
+    MECHANISMS,
+    SERVER_OPTIMIZERS,
+    AVAILABILITIES,
+    USER_MODELS,
+    EXPLORATIONS,
+]
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},
     "amazon-reviews": {"category": "Games"},
@@ -20,7 +40,7 @@ OPTIONS = {
 """What has no default."""
 EVERY = [
     pytest.param(registry, name, id=f"{registry.family}: {name}".replace(" ", "-"))
-    for registry in (SOURCES, FEATURE_ENCODERS, OBJECTIVES, MECHANISMS, SERVER_OPTIMIZERS, AVAILABILITIES)
+    for registry in FAMILIES
     for name in registry.names()
 ]
 
@@ -45,7 +65,7 @@ def test_it_is_a_strict_frozen_table_that_survives_a_file(registry, name):
 
 @pytest.mark.parametrize(
     "registry",
-    [SOURCES, FEATURE_ENCODERS, OBJECTIVES, MECHANISMS, SERVER_OPTIMIZERS, AVAILABILITIES],
+    FAMILIES,
     ids=lambda r: r.family,
 )
 def test_an_unknown_name_lists_the_known_ones(registry):
@@ -121,6 +141,40 @@ def test_an_availability_answers_for_each_client_alone_and_lets_nobody_wait_in_v
         assert then >= at
         assert presence.there(everybody[7:8], then).all()
     assert presence.cycle > 0
+
+
+@pytest.mark.parametrize("name", USER_MODELS.names())
+def test_a_user_model_clicks_on_what_attracts_and_reacts_for_each_user_alone(name):
+    model = made(USER_MODELS, name)
+    rng = np.random.default_rng(1)
+    attraction, draws = rng.random((40, 6)), rng.random((40, 12))
+    attraction[:, 2] = 0
+    clicks, chances = model.clicks(attraction, draws), model.probabilities(attraction)
+    assert clicks.dtype == np.bool_
+    assert clicks.shape == chances.shape == (40, 6)
+    assert not clicks[:, 2].any()
+    assert ((chances >= 0) & (chances <= attraction)).all()
+    alone = [model.clicks(attraction[user : user + 1], draws[user : user + 1])[0] for user in range(40)]
+    assert (clicks == alone).all()
+
+
+@pytest.mark.parametrize("name", EXPLORATIONS.names())
+def test_an_exploration_lists_different_allowed_items_for_each_user_alone(name):
+    exploration = made(EXPLORATIONS, name)
+    scores = np.random.default_rng(1).normal(size=(40, 30)).astype(np.float32)
+    scores[:, 5] = scores[::2, 6] = -np.inf
+    counts = np.arange(30)
+    everybody = PublicDraws(3, np.arange(100, 140), period=2, round=0)
+    lists = exploration.lists(scores, 8, counts, everybody)
+    assert lists.items.dtype == np.int32
+    assert lists.items.shape == lists.propensity.shape == (40, 8)
+    assert all(len(set(row)) == 8 for row in lists.items.tolist())
+    assert (np.take_along_axis(scores, lists.items.astype(np.int64), axis=1) > -np.inf).all()
+    assert ((lists.propensity > 0) & (lists.propensity <= 1)).all()
+    for user in range(40):
+        alone = exploration.lists(scores[user : user + 1], 8, counts, everybody.of(np.array([user])))
+        assert (alone.items[0] == lists.items[user]).all()
+        np.testing.assert_allclose(alone.propensity[0], lists.propensity[user])
 
 
 @pytest.mark.parametrize("name", FEATURE_ENCODERS.names())

@@ -88,7 +88,9 @@ class Users:
                 "place": examples.place,
             },
             user_id=str(user),
-            train_kwargs={"negatives": draw_negatives(len(study.dataset.catalog), learning.negatives, draws)},
+            train_kwargs={
+                "negatives": draw_negatives(np.arange(len(study.dataset.catalog)), learning.negatives, draws)
+            },
         )
 
 

@@ -86,8 +86,15 @@ def _weights(
 class Timeline:
     """The protocol applied to one event log."""
 
-    def __init__(self, log: EventLog, catalog: Catalog, labels: LabelConfig, protocol: ProtocolConfig) -> None:
-        """Raises `DataError` if the protocol does not fit the log."""
+    def __init__(
+        self,
+        log: EventLog,
+        catalog: Catalog,
+        labels: LabelConfig,
+        protocol: ProtocolConfig,
+        boundaries: NDArray[np.int64] | None = None,
+    ) -> None:
+        """`boundaries` [periods + 1]: cut times instead of the protocol's own. Raises `DataError` if the protocol does not fit the log."""
         self.log = log
         self.catalog = catalog
         self.labels = labels
@@ -97,7 +104,9 @@ class Timeline:
             raise DataError(
                 "data.positives: no event in the log is a positive; `everbloom data stats` shows its behaviours and values"
             )
-        self.boundaries = period_boundaries(log, protocol) if protocol.name == "timeline" else np.array([0, FOREVER])
+        if boundaries is None:
+            boundaries = period_boundaries(log, protocol) if protocol.name == "timeline" else np.array([0, FOREVER])
+        self.boundaries = boundaries
         """[periods + 1] times; period p is [boundaries[p], boundaries[p + 1])."""
 
     def weights(self, rows: slice | NDArray[np.int64]) -> NDArray[np.float32]:

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from everbloom.data.timeline import TrainingWindow
 from everbloom.learning.examples import Examples
 from everbloom.seeding import PublicDraws
 
@@ -70,6 +72,12 @@ def build_candidates(examples: Examples, negatives: torch.Tensor, items: int) ->
     )
 
 
-def draw_negatives(items: int, k: int, draws: PublicDraws) -> torch.Tensor:
-    """[clients, k] int64, uniform over the catalogue with replacement; independent of any data, hence public."""
-    return torch.from_numpy((draws.uniforms("negatives", k) * items).astype(np.int64))
+def draw_negatives(known: NDArray[np.int64], k: int, draws: PublicDraws) -> torch.Tensor:
+    """[clients, k] int64, uniform over the `known` items with replacement; independent of any behaviour, hence public."""
+    return torch.from_numpy(known[(draws.uniforms("negatives", k) * len(known)).astype(np.int64)])
+
+
+def known_items(first_seen: NDArray[np.int64], window: TrainingWindow) -> NDArray[np.int64]:
+    """Items, ascending, that there are before a window ends. One that is yet to come must not be a negative: it would be learnt to be bad before
+    anybody could have wanted it. `first_seen` [items] times; the whole catalogue if it has no such times."""
+    return np.flatnonzero(first_seen < window.end)

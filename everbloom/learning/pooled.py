@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from everbloom.config import CentralConfig, LearningConfig
 from everbloom.data.timeline import Timeline
-from everbloom.learning.candidates import build_candidates
+from everbloom.learning.candidates import build_candidates, known_items
 from everbloom.learning.examples import Examples, build_examples
 from everbloom.learning.masks import draw_masks
 from everbloom.models.recommender import Recommender
@@ -43,18 +43,24 @@ class PooledTrainer:
             draws=draws,
         )
         share = self._share(counts)
+        known = known_items(self.timeline.catalog.first_seen, self.timeline.window(period))
         starts = keys(self.seed, "pooled-dropout", clients, period=period, round=epoch)
         masks = draw_masks(self.model, starts, counts, step=0)
         total = 0.0
         for rows in torch.from_numpy(rng.permutation(len(examples))).split(self.central.batch):
             part = None if masks is None else masks[rows]
-            total += self._step(examples.take(rows), part, share[rows], rng) * len(rows)
+            total += self._step(examples.take(rows), part, share[rows], known, rng) * len(rows)
         return total / max(len(examples), 1)
 
     def _step(
-        self, batch: Examples, masks: torch.Tensor | None, share: torch.Tensor, rng: np.random.Generator
+        self,
+        batch: Examples,
+        masks: torch.Tensor | None,
+        share: torch.Tensor,
+        known: NDArray[np.int64],
+        rng: np.random.Generator,
     ) -> float:
-        negatives = torch.from_numpy(rng.integers(self.model.item.items, size=(1, self.learning.negatives)))
+        negatives = torch.from_numpy(known[rng.integers(len(known), size=(1, self.learning.negatives))])
         scores = self.model(batch.items, batch.behaviour, negatives, batch.place, masks)
         losses = self.learning.objective.per_example(scores, build_candidates(batch, negatives, self.model.item.items))
         loss = (losses * share).mean()

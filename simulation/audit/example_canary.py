@@ -146,7 +146,9 @@ def _drawn(study: Study, count: int) -> Examples:
 def _cohort(study: Study, examples: Examples, counts: NDArray[np.int64]) -> Cohort:
     """Devices that hold so many of the examples, one after the other; negatives and dropout are the same on all of them."""
     experiment = study.experiment
-    negatives = draw_negatives(len(study.dataset.catalog), experiment.learning.negatives, _public(experiment.seed))
+    negatives = draw_negatives(
+        np.arange(len(study.dataset.catalog)), experiment.learning.negatives, _public(experiment.seed)
+    )
     return Cohort(
         examples,
         counts,

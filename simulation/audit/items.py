@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from everbloom.config import PrivacyConfig
 from everbloom.data.events import NO_ITEM
 from everbloom.data.timeline import positive_weights
-from everbloom.learning.candidates import draw_negatives
+from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.models.layout import Slot
 from everbloom.privacy.audit import roc
 from everbloom.privacy.audit.thresholds import Floats
@@ -136,9 +136,10 @@ def _without_negatives(
     study: Study, deltas: NDArray[np.float32], clients: NDArray[np.int64], round: int
 ) -> NDArray[np.float32]:
     """A copy of the updates [clients, params] with nothing in those rows of the item tables that a round's negatives name."""
-    items, learning = len(study.dataset.catalog), study.experiment.learning
+    learning = study.experiment.learning
+    known = known_items(study.dataset.catalog.first_seen, study.window(0))
     draws = PublicDraws(study.experiment.seed, clients, 0, round)
-    negatives = draw_negatives(items, learning.negatives, draws).numpy()
+    negatives = draw_negatives(known, learning.negatives, draws).numpy()
     kept = deltas.copy()
     for slot in _tables(study):
         rows = kept[:, slot.start : slot.end].reshape(len(kept), *slot.shape)

@@ -163,7 +163,9 @@ def _losses(study: Study, parameters: NDArray[np.float32], seed: int) -> Floats:
         disjoint=True,
         draws=draws,
     )
-    negatives = draw_negatives(len(study.dataset.catalog), learning.negatives, PublicDraws(seed, clients[:1], 0, 0))
+    negatives = draw_negatives(
+        np.arange(len(study.dataset.catalog)), learning.negatives, PublicDraws(seed, clients[:1], 0, 0)
+    )
     study.layout.bind(model).copy_(torch.from_numpy(parameters))
     found = []
     with torch.inference_mode():

@@ -57,7 +57,7 @@ def device_of(study: Study, notes: Notes, events: object = None, client: int = 2
     def bench(terms: Terms) -> Workbench:
         key = terms.model_dump_json()
         if key not in benches:
-            benches[key] = build_workbench(terms, len(study.dataset.catalog), study.features)
+            benches[key] = build_workbench(terms, study.dataset.catalog.first_seen, study.features)
         return benches[key]
 
     own = study.dataset.events.of(client)
@@ -114,7 +114,7 @@ def test_terms_whose_claim_cannot_be_kept_are_refused(study):
 
 def test_the_noise_is_the_devices_own_calculation(study):
     """It follows from the budget in the terms: there is nothing in a task that could lower it."""
-    bench = build_workbench(study.terms, len(study.dataset.catalog), study.features)
+    bench = build_workbench(study.terms, study.dataset.catalog.first_seen, study.features)
     assert bench.plan == study.plan
 
 

@@ -77,7 +77,7 @@ def test_scored_positions_are_all_or_some(rows, data):
 
 
 def test_negatives_are_uniform_over_the_catalogue():
-    drawn = draw_negatives(10, 20_000, PublicDraws(0, np.arange(1), 0, 0))[0]
+    drawn = draw_negatives(np.arange(10), 20_000, PublicDraws(0, np.arange(1), 0, 0))[0]
     counts = np.bincount(drawn.numpy(), minlength=10)
     assert len(counts) == 10
     # chi-square with 9 degrees of freedom: 27.9 is its 99.9% point
@@ -86,8 +86,8 @@ def test_negatives_are_uniform_over_the_catalogue():
 
 def test_a_clients_negatives_are_its_own():
     """Different for clients, rounds and periods, and the same whoever else draws."""
-    every = draw_negatives(1000, 9, PublicDraws(0, np.arange(20), 1, 2))
+    every = draw_negatives(np.arange(1000), 9, PublicDraws(0, np.arange(20), 1, 2))
     assert every.shape == (20, 9)
-    assert torch.equal(draw_negatives(1000, 9, PublicDraws(0, np.array([17, 4]), 1, 2)), every[[17, 4]])
+    assert torch.equal(draw_negatives(np.arange(1000), 9, PublicDraws(0, np.array([17, 4]), 1, 2)), every[[17, 4]])
     assert len({tuple(row) for row in every.tolist()}) == 20
-    assert not torch.equal(draw_negatives(1000, 9, PublicDraws(0, np.arange(20), 2, 1)), every)
+    assert not torch.equal(draw_negatives(np.arange(1000), 9, PublicDraws(0, np.arange(20), 2, 1)), every)

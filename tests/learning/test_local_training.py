@@ -61,7 +61,7 @@ def windows(count: int, seed: int = 0) -> Examples:
     )
 
 
-NEGATIVES = draw_negatives(ITEMS, 9, PublicDraws(1, np.arange(1), 0, 0))
+NEGATIVES = draw_negatives(np.arange(ITEMS), 9, PublicDraws(1, np.arange(1), 0, 0))
 
 
 def loss_of_example(model: Recommender, items: list[int], weight: list[float], negatives: list[int]) -> torch.Tensor:

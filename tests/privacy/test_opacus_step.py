@@ -25,7 +25,7 @@ from everbloom.seeding import PublicDraws
 ITEMS = 20
 WIDTH = 5
 RATE = 0.3
-NEGATIVES = draw_negatives(ITEMS, 6, PublicDraws(3, np.arange(1), 0, 0))
+NEGATIVES = draw_negatives(np.arange(ITEMS), 6, PublicDraws(3, np.arange(1), 0, 0))
 FEATURES = {"features": {"name": "tfidf"}}
 VARIANTS: dict[str, dict[str, Any]] = {
     "embedding": {},

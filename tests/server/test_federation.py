@@ -40,7 +40,7 @@ def sgd_of_one_client(study: Study, client: int, period: int, round: int) -> np.
         draws=draws,
     )
     items = len(study.dataset.catalog)
-    (negatives,) = draw_negatives(items, experiment.learning.negatives, draws)
+    (negatives,) = draw_negatives(np.arange(items), experiment.learning.negatives, draws)
     model = study.new_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=experiment.learning.learning_rate)
     losses = []

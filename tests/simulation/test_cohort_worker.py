@@ -139,7 +139,7 @@ def test_a_cohort_is_what_the_devices_build(case):
     """One client's examples and draws do not depend on who else is in the job."""
     study = case("poisson, steps")
     worker = CohortWorker(study, np.zeros(study.clients, dtype=np.int32), folded=True, memory=None)
-    bench = build_workbench(study.terms, len(study.dataset.catalog), study.features)
+    bench = build_workbench(study.terms, study.dataset.catalog.first_seen, study.features)
 
     def cohort(clients):
         return worker.cohort(np.array(clients), Task.unpack(task_of(study)), bench)

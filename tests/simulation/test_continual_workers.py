@@ -74,7 +74,9 @@ def test_replay_doubles_the_noise_for_examples_and_costs_users_nothing(tiny, ope
     assert rehearsing == pytest.approx(2 * plain)
     assert same == pytest.approx(epsilon)
     told = opened(tiny(protocol=TIMELINE, continual={"method": "replay"}, privacy=PRIVATE)).plan.describe()
-    assert "push another out of those that are rehearsed, so its presence moves a step's sum by up to 2 clip norms" in told
+    assert (
+        "push another out of those that are rehearsed, so its presence moves a step's sum by up to 2 clip norms" in told
+    )
     assert noise("replay", user) == noise("finetune", user)
     interaction = {**PRIVATE, "unit": "interaction"}
     assert noise("replay", interaction)[0] == pytest.approx(2 * noise("finetune", interaction)[0])

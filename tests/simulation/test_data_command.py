@@ -58,6 +58,25 @@ def test_stats_of_an_experiment_file(tmp_path):
         run("stats", "synthetic", "-s", "data.source.users=9")
 
 
+def test_stats_show_the_drift_of_a_log_with_times(tmp_path):
+    told = run("stats", "synthetic")
+    assert "2024-01 " in told
+    assert "shares by category" in told
+    assert "shares by item" in run("stats", "synthetic", "--by", "item")
+    path = tmp_path / "weeks.toml"
+    path.write_text('name = "e"\n[protocol]\ncut = "week"\n[data.source]\nname = "synthetic"\nusers = 30\ndays = 300\n')
+    told = run("stats", path)
+    assert "7 earlier periods are not shown" in told
+    assert "2024-10-21" in told
+    assert "too short" in run("stats", path, "-s", "data.source.days=5")
+
+
+def test_stats_of_a_log_without_times_say_so(mine):
+    (mine.parent / "order.csv").write_text("uid,iid\n" + "".join(f"{row % 3},{row}\n" for row in range(30)))
+    run("import", mine.parent / "order.csv", "--name", "o", "--out", mine.parent / "o.toml")
+    assert "drift: the events have an order but no timestamps" in run("stats", mine.parent / "o.toml")
+
+
 def test_fetch_from_a_folder(tmp_path, everbloom_home):
     (tmp_path / "Games.test.inter").write_text("user_id:token\titem_id_list:token_seq\titem_id:token\n0\t1 2\t3\n")
     told = run("fetch", "amazon-games", "--from", tmp_path)

@@ -1,5 +1,5 @@
 """A synthetic population: tastes over latent topics that drift, popular and rare items, texts that tell an item's
-topics, arriving users and items.
+topics, arriving users and items, and known shifts of all of these.
 
 Time is cut into equal steps. A user's taste is a point in topic space that does a random walk from step to step; an
 event picks a topic by the taste (or stays with the topic of the event before) and then an item of that topic by
@@ -8,16 +8,25 @@ bounded memory and no block depends on another.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import Field, PositiveFloat, PositiveInt, SerializerFunctionWrapHandler, model_serializer
+from pydantic import (
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 from everbloom.config import BehaviourName
+from everbloom.data.sources.assortment import Assortment, draw_assortment
+from everbloom.data.sources.shifts import LessThanAll, Shift, check_schedule
+from everbloom.data.sources.tastes import draw_tastes, topic_shares
 from everbloom.data.sources.topics import ADJECTIVES, TOPICS
 from everbloom.methods import Source
 from everbloom.seeding import numpy_generator
@@ -26,10 +35,8 @@ _BLOCK_USERS = 20_000
 _BLOCK_EVENTS = 1_000_000
 """A block of users has about so many of each at most."""
 _DAY = 86_400
-_START = 1_704_067_200
-"""2024-01-01 00:00 UTC."""
-
-Share = Annotated[float, Field(ge=0, lt=1)]
+START = 1_704_067_200
+"""When the data begins: 2024-01-01 00:00 UTC."""
 
 
 class Synthetic(Source):
@@ -49,13 +56,13 @@ class Synthetic(Source):
     """How much of a taste is new in each step; 0: tastes never change, 1: they are drawn anew."""
     focus: PositiveFloat = 3.0
     """How strongly a taste prefers its topics; near 0 everyone likes everything."""
-    persistence: Share = 0.4
+    persistence: LessThanAll = 0.4
     """Probability that an event stays with the topic of the event before."""
     popularity: Annotated[float, Field(ge=0)] = 0.8
     """Exponent of Zipf's law of item popularity."""
-    new_item_rate: Share = 0.2
+    new_item_rate: LessThanAll = 0.2
     """Share of items that arrive after the first period, evenly over time; the others are there from the start."""
-    new_user_rate: Share = 0.2
+    new_user_rate: LessThanAll = 0.2
     """The same for users."""
     latent_dim: Annotated[int, Field(ge=2, le=len(TOPICS))] = 8
     """Number of topics."""
@@ -63,13 +70,32 @@ class Synthetic(Source):
     """Shares of behaviours; a `search` has a text of its topic and no item, a `rate` a value from 1 to 5."""
     repeats: bool = False
     """Whether a user can meet an item twice."""
+    shifts: tuple[Shift, ...] = ()
+    """What changes abruptly and when, beside the walk: `[[data.source.shifts]]`."""
+
+    @model_validator(mode="after")
+    def _schedule_fits(self) -> "Synthetic":
+        check_schedule(self.shifts, self.periods, self.new_item_rate)
+        return self
 
     @model_serializer(mode="wrap")
     def _as_in_file(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         table: dict[str, Any] = handler(self)
         if "item_count" in table:
             table["items"] = table.pop("item_count")
+        if not self.shifts:  # what was prepared before there were shifts keeps its fingerprint
+            table.pop("shifts", None)
         return table
+
+    @property
+    def seconds(self) -> int:
+        """From the start to the end of the data."""
+        return self.days * _DAY
+
+    @property
+    def step_seconds(self) -> float:
+        """Length of a step."""
+        return self.seconds / self.periods
 
     def locate(self, home: Path) -> list[Path]:
         """No files: the settings are the content."""
@@ -77,52 +103,39 @@ class Synthetic(Source):
 
     def items(self, files: list[Path]) -> pd.DataFrame:
         """The items; those that arrive later have higher ids."""
-        return _texts(self, _items(self))
+        return _texts(self, draw_assortment(self))
 
     def events(self, files: list[Path]) -> Iterator[pd.DataFrame]:
         """One chunk a block of users, ordered by user and time."""
-        items = _items(self)
+        items = draw_assortment(self)
+        chances = _chances(items, self.periods)
+        for block, users in self.blocks():
+            yield _events(self, chances, block, users)
+
+    def blocks(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
+        """(block, its users) of all users; each block has a generator of its own."""
         size = max(1, min(_BLOCK_USERS, int(_BLOCK_EVENTS / self.events_per_user)))
         for block, first in enumerate(range(0, self.users, size)):
-            yield _events(self, items, block, np.arange(first, min(first + size, self.users)))
+            yield block, np.arange(first, min(first + size, self.users))
 
 
-@dataclass(frozen=True, eq=False)
-class _Items:
-    """`topic` [items] main topics, `mixture` [items, topics] shares, `arrival` [items] seconds after the start,
-    `chances` [steps, topics x items] for one search over all topics: topic t's cumulative probabilities fill (t, t +
-    1].
-    """
-
-    topic: NDArray[np.int64]
-    mixture: NDArray[np.float64]
-    popularity: NDArray[np.float64]
-    arrival: NDArray[np.float64]
-    chances: NDArray[np.float64]
+def draw_block(
+    config: Synthetic, block: int, users: NDArray[np.int64]
+) -> tuple[np.random.Generator, NDArray[np.float64], NDArray[np.float64]]:
+    """(generator for what they do, arrival [users] in seconds after the start, tastes [users, steps, topics])."""
+    draw = numpy_generator(config.seed, "synthetic-users", client=block)
+    late = users >= round((1 - config.new_user_rate) * config.users)
+    arrival = np.where(late, draw.uniform(config.step_seconds, config.seconds, size=len(users)), 0.0)
+    return draw, arrival, draw_tastes(config, draw, block, users)
 
 
-def _items(config: Synthetic) -> _Items:
-    draw = numpy_generator(config.seed, "synthetic-items")
-    count, topics = config.item_count, config.latent_dim
-    topic = draw.integers(topics, size=count)
-    mixture = draw.dirichlet(np.full(topics, 0.3), size=count) * 0.3
-    mixture[np.arange(count), topic] += 0.7
-    popularity = np.asarray(1.0 / (1.0 + draw.permutation(count)) ** config.popularity, dtype=np.float64)
-    arrival = np.zeros(count)
-    late = int(config.new_item_rate * count)
-    step = config.days * _DAY / config.periods
-    if late:
-        arrival[-late:] = np.sort(draw.uniform(step, config.days * _DAY, size=late))
-    weights = popularity[:, None] * mixture
-    chances = []
-    for index in range(config.periods):
-        there = weights * (arrival <= index * step)[:, None]
-        cumulative = np.cumsum(there, axis=0)
-        chances.append((cumulative / cumulative[-1] + np.arange(topics)).T.ravel())
-    return _Items(topic, mixture, popularity, arrival, np.stack(chances))
+def _chances(items: Assortment, steps: int) -> NDArray[np.float64]:
+    """[steps, topics x items] for one search over all topics: topic t's cumulative probabilities fill (t, t + 1]."""
+    topics = np.arange(items.mixture.shape[1])
+    return np.stack([(items.cumulative(step) + topics).T.ravel() for step in range(steps)])
 
 
-def _texts(config: Synthetic, items: _Items) -> pd.DataFrame:
+def _texts(config: Synthetic, items: Assortment) -> pd.DataFrame:
     draw = numpy_generator(config.seed, "synthetic-texts")
     count = config.item_count
     names = np.array(list(TOPICS)[: config.latent_dim], dtype=object)
@@ -138,34 +151,20 @@ def _texts(config: Synthetic, items: _Items) -> pd.DataFrame:
     return pd.DataFrame({"item": np.arange(count), "title": title, "category": names[items.topic], "price": price})
 
 
-def _events(config: Synthetic, items: _Items, block: int, users: NDArray[np.int64]) -> pd.DataFrame:
-    draw = numpy_generator(config.seed, "synthetic-users", client=block)
-    span = config.days * _DAY
-    step = span / config.periods
-    late = users >= round((1 - config.new_user_rate) * config.users)
-    arrival = np.where(late, draw.uniform(step, span, size=len(users)), 0.0)
-    tastes = _tastes(config, draw, len(users))
+def _events(config: Synthetic, chances: NDArray[np.float64], block: int, users: NDArray[np.int64]) -> pd.DataFrame:
+    draw, arrival, tastes = draw_block(config, block, users)
     # Shifted geometric numbers of events: many light users, few heavy ones, at least one each.
     counts = draw.geometric(1.0 / config.events_per_user, size=len(users))
     row = np.repeat(np.arange(len(users)), counts)
-    time = arrival[row] + draw.random(len(row)) * (span - arrival[row])
+    time = arrival[row] + draw.random(len(row)) * (config.seconds - arrival[row])
     time = time[np.lexsort((time, row))]
-    now = np.minimum((time // step).astype(np.int64), config.periods - 1)
+    now = np.minimum((time // config.step_seconds).astype(np.int64), config.periods - 1)
     topic = _topics(config, draw, tastes, row, now)
-    item = _pick(items, draw, topic, now)
+    item = _pick(config, chances, draw, topic, now)
     keep = np.ones(len(row), dtype=np.bool_) if config.repeats else _first_of_pair(row, item, config.item_count)
     row, time, topic, item = row[keep], time[keep], topic[keep], item[keep]
-    frame = pd.DataFrame({"user": users[row], "item": item, "time": _START + time.astype(np.int64)})
+    frame = pd.DataFrame({"user": users[row], "item": item, "time": START + time.astype(np.int64)})
     return _with_behaviours(config, draw, frame, topic, tastes[row, now[keep], topic])
-
-
-def _tastes(config: Synthetic, draw: np.random.Generator, users: int) -> NDArray[np.float64]:
-    """[users, steps, topics] cumulative walk of unit variance: the taste in each step."""
-    steps = draw.standard_normal((users, config.periods, config.latent_dim))
-    kept, new = np.sqrt(1 - config.drift**2), config.drift
-    for index in range(1, config.periods):
-        steps[:, index] = kept * steps[:, index - 1] + new * steps[:, index]
-    return steps
 
 
 def _topics(
@@ -176,8 +175,7 @@ def _topics(
     now: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """[events] topics: a softmax of the taste, or the topic of the user's event before."""
-    chance = np.exp(config.focus * tastes)
-    cumulative = np.cumsum(chance / chance.sum(axis=2, keepdims=True), axis=2)
+    cumulative = np.cumsum(topic_shares(config, tastes), axis=2)
     fresh = np.minimum((draw.random((len(row), 1)) > cumulative[row, now]).sum(axis=1), config.latent_dim - 1)
     drawn = draw.random(len(row)) >= config.persistence
     drawn |= np.append(True, row[1:] != row[:-1])
@@ -186,15 +184,18 @@ def _topics(
 
 
 def _pick(
-    items: _Items, draw: np.random.Generator, topic: NDArray[np.int64], now: NDArray[np.int64]
+    config: Synthetic,
+    chances: NDArray[np.float64],
+    draw: np.random.Generator,
+    topic: NDArray[np.int64],
+    now: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     """[events] items of the topics, among those that are there in the step."""
-    count = len(items.topic)
     place = topic + 1.0 - draw.random(len(topic))  # in (topic, topic + 1]: never an item without probability
     item = np.empty(len(topic), dtype=np.int64)
-    for step in range(len(items.chances)):
+    for step in range(len(chances)):
         at = now == step
-        item[at] = np.searchsorted(items.chances[step], place[at]) - topic[at] * count
+        item[at] = np.searchsorted(chances[step], place[at]) - topic[at] * config.item_count
     return item
 
 

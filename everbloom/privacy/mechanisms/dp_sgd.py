@@ -132,8 +132,8 @@ class DpSgdPlan(PrivacyPlan):
         pushed = ""
         if self.reach > 1:
             pushed = (
-                f"One example can push another out of those that are rehearsed, so its presence moves a step's sum by up to {self.reach:g} clip norms, "
-                "and the noise is measured against that. "
+                "One example can push another out of those that are rehearsed, so its presence moves a step's sum by up to "
+                f"{self.reach:g} clip norms, and the noise is measured against that. "
             )
         if self.examples_per_interaction == 1:
             return pushed + (

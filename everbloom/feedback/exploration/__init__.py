@@ -1,0 +1,1 @@
+"""How a list is made of scores, and how much of it is left to chance."""

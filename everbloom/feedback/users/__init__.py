@@ -1,0 +1,1 @@
+"""How people react to a ranked list."""
