@@ -80,6 +80,9 @@ class ProtocolConfig(Table):
     """timeline: the first so many calendar units (or, below 1, this fraction of all events) make period 0."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """timeline: the last part of a period's events, by global time, validates its rounds and is learnt in the next period."""
+    origin: PositiveInt | None = None
+    """timeline: look at this period of those above as if it were the next one: all before it is period 0, it is period 1, and nothing after it
+    exists. Several origins make a rolling evaluation (`everbloom rolling`)."""
 
 
 class ItemModelConfig(Table):

@@ -98,12 +98,16 @@ def main() -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing about a run leaves the machine
     warnings.filterwarnings("ignore", message="Secure RNG turned off")  # the README's privacy section says so
     from simulation.audit_command import audit
+    from simulation.continual_command import continual
     from simulation.data_command import data_app
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
+    from simulation.rolling_command import rolling
 
     app.add_typer(data_app, name="data")
     app.command()(frontier)
+    app.command()(continual)
+    app.command()(rolling)
     app.command()(audit)
     app.command()(feedback)
     try:

@@ -26,7 +26,12 @@ def period_boundaries(log: EventLog, protocol: ProtocolConfig) -> NDArray[np.int
         cuts = _calendar_cuts(log, protocol)
     if len(cuts) == 0:
         raise DataError("protocol: the log is too short for more than one period; cut it finer, or use leave-one-out")
-    return np.concatenate(([log.time_at(0)], cuts, [log.time_at(len(log) - 1) + 1])).astype(np.int64)
+    boundaries = np.concatenate(([log.time_at(0)], cuts, [log.time_at(len(log) - 1) + 1])).astype(np.int64)
+    if protocol.origin is None:
+        return boundaries
+    if protocol.origin > len(cuts):
+        raise DataError(f"protocol.origin: {protocol.origin} is no period; the last one is {len(cuts)}")
+    return boundaries[[0, protocol.origin, protocol.origin + 1]]
 
 
 def _count_cuts(log: EventLog, protocol: ProtocolConfig) -> NDArray[np.int64]:

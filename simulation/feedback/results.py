@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from everbloom.intervals import CONFIDENCE, Estimate
 from server.run_directory import RunDirectory
 from simulation.feedback.arms import CONTROL
 from simulation.feedback.measures import MEASURES
-from simulation.frontier.results import CONFIDENCE, Estimate
 
 AMPLIFIED = ("utility", "coverage", "gini", "popularity", "homogeneity")
 """Measures of the model's own lists of which `amplified_NAME` is what they exceed the control's by, in the same step and with the same seed: what

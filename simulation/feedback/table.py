@@ -4,9 +4,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from everbloom.intervals import Estimate
 from simulation.feedback.arms import CONTROL
 from simulation.feedback.results import Results
-from simulation.frontier.results import Estimate
 
 _SHOWN = {
     "ctr": "CTR",

@@ -1,20 +1,19 @@
 """`everbloom frontier`: check every cell, run what is left, show what was reached."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 
-from everbloom.errors import ConfigError, InputError
+from everbloom.errors import ConfigError, PrivacyError
 from everbloom.experiment import Experiment, load_experiment
+from simulation.campaign.grid import Cell
+from simulation.campaign.pictures import drawn
+from simulation.campaign.running import Campaign, Checked, run_campaign
 from simulation.commands import study_with_progress
-from simulation.frontier.grid import Cell, Grid, make_grid
+from simulation.frontier.grid import FRONTIER, Point, make_grid
 from simulation.frontier.picture import draw_frontier
-from simulation.frontier.progress import FrontierConsole
-from simulation.frontier.record import Record
-from simulation.frontier.results import Results, collect
-from simulation.frontier.running import Checked, check_cells, check_grid, finished, run_cells
-from simulation.frontier.runtime import fastest_runtime
+from simulation.frontier.results import Results, collect, reached
 from simulation.frontier.table import print_frontier
 
 
@@ -33,51 +32,29 @@ def run_frontier(
     _check_measures(base)
     grid = make_grid(base, epsilons, units, mechanisms, seeds)
     folder = out or Path("runs") / f"{base.name}-frontier"
-    before = Record.read(folder)
-    checked = check_grid(base, grid, lambda experiment: study_with_progress(experiment, console))
-    record = Record(grid, base, checked.data)
-    if before is not None:
-        record.check_extends(before, folder)
-        check_cells(base, grid, folder)
-    base = base.model_copy(update={"runtime": fastest_runtime(base.runtime, checked.events)})
-    folder.mkdir(parents=True, exist_ok=True)
-    record.write(folder)
-    results = _run(base, grid, checked, folder, console)
-    print_frontier(console, results)
-    pictured = _picture(results, base.name, folder, console)
-    console.print(f"frontier.csv, frontier.json{pictured}: {folder}", highlight=False, soft_wrap=True)
-    return results
 
+    def write(checked: Checked[Point], failed: Mapping[Cell[Point], str]) -> None:
+        collect(grid, folder, checked.refused, failed).write(base.name, folder)
 
-def _run(base: Experiment, grid: Grid, checked: Checked, folder: Path, console: Console) -> Results:
-    """Runs what is left; the files are written anew after each cell."""
-    cells = [cell for cell in grid.cells if cell.point in checked.rounds and not finished(folder, cell)]
-    watcher = FrontierConsole(console, len(cells), sum(checked.rounds[cell.point] for cell in cells))
-    failed: dict[Cell, str] = {}
-    try:
-        with watcher.watching():
-            for cell, reason in run_cells(base, cells, checked, folder, watcher):
-                if reason is not None:
-                    failed[cell] = reason
-                collect(grid, folder, checked.refused, failed).write(base.name, folder)
-    except KeyboardInterrupt:
-        console.print("interrupted; the same command continues here", style="yellow")
-        raise
+    campaign = Campaign(FRONTIER, base, grid, folder)
+    checked, failed = run_campaign(
+        campaign, lambda experiment: study_with_progress(experiment, console), console, _check_private, reached, write
+    )
     results = collect(grid, folder, checked.refused, failed)
-    results.write(base.name, folder)
+    print_frontier(console, results)
+    pictures: Sequence[Path] = ()
+    if any(result.quality for result in results.points):  # where something is to be seen
+        pictures = drawn(console, lambda: [draw_frontier(results, base.name, folder / "frontier.png")])
+    names = ", ".join(["frontier.csv", "frontier.json", *(path.name for path in pictures)])
+    console.print(f"{names}: {folder}", highlight=False, soft_wrap=True)
     return results
 
 
-def _picture(results: Results, name: str, folder: Path, console: Console) -> str:
-    """Draws it where something is to be seen and matplotlib is there; how the last line names it."""
-    if not any(result.quality for result in results.points):
-        return ""
-    try:
-        draw_frontier(results, name, folder / "frontier.png")
-    except InputError as error:
-        console.print(f"note: {error}", style="yellow", markup=False, highlight=False, soft_wrap=True)
-        return ""
-    return ", frontier.png"
+def _check_private(checked: Checked[Point]) -> None:
+    """Raises `PrivacyError` if everything that was to be private is refused."""
+    if checked.refused and all(point.epsilon is None for point in checked.rounds):
+        point, reason = next(iter(checked.refused.items()))
+        raise PrivacyError(f"nothing private can be run; {point.label}: {reason}")
 
 
 def _check_measures(experiment: Experiment) -> None:

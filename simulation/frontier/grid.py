@@ -8,6 +8,7 @@ from typing import Any
 from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment, parse_experiment
 from everbloom.methods import MECHANISMS
+from simulation.campaign.grid import Cell, Family, Grid, seeds_of, words
 
 
 @dataclass(frozen=True)
@@ -35,62 +36,35 @@ class Point:
             return "no-privacy"
         return "-".join(filter(None, (self.unit, self.mechanism, "epsilon", written(self.epsilon))))
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One run."""
-
-    point: Point
-    seed: int
-
     @property
-    def name(self) -> str:
-        """Of its directory."""
-        return f"{self.point.name}-seed-{self.seed}"
-
-    @property
-    def label(self) -> str:
-        """In words."""
-        return f"{self.point.label}, seed {self.seed}"
-
-
-@dataclass(frozen=True)
-class Grid:
-    """All points with all seeds."""
-
-    points: tuple[Point, ...]
-    seeds: tuple[int, ...]
-
-    @property
-    def cells(self) -> list[Cell]:
-        """In the order in which they are run: one seed everywhere before the next, so that a frontier cut short is coarse rather than partial."""
-        return [Cell(point, seed) for seed in self.seeds for point in self.points]
+    def table(self) -> dict[str, Any]:
+        """As a TOML table."""
+        return {key: value for key, value in vars(self).items() if value is not None}
 
 
 def make_grid(
     base: Experiment, epsilons: Iterable[str], units: Iterable[str], mechanisms: Iterable[str], seeds: int
-) -> Grid:
+) -> Grid[Point]:
     """The grid that the command's options ask for. A mechanism implies its unit; given both, they are paired where they fit.
 
     Each option is a list of words, or of words separated by commas. Seeds count from the experiment's own. Raises `ConfigError`.
     """
-    if seeds < 1:
-        raise ConfigError(f"--seeds {seeds}: expected 1 or more")
-    wanted = _epsilons(_words("--epsilon", epsilons))
+    counted = seeds_of(base, seeds)
+    wanted = _epsilons(words("--epsilon", epsilons))
     points = []
     private = [epsilon for epsilon in wanted if epsilon is not None]
     if private:
-        for unit, mechanism in _lines(base, _words("--unit", units), _words("--mechanism", mechanisms)):
+        for unit, mechanism in _lines(base, words("--unit", units), words("--mechanism", mechanisms)):
             # What the experiment makes of it: the unit's default mechanism, if there is one, is named like one that was asked for.
             meant = cell_experiment(base, Cell(Point(unit, mechanism, private[0]), base.seed))
             found = _mechanism(_privacy(meant))
             points += [Point(unit, found, epsilon) for epsilon in private]
     if None in wanted:
         points.append(Point("none", None, None))
-    return Grid(tuple(dict.fromkeys(points)), tuple(range(base.seed, base.seed + seeds)))
+    return Grid(tuple(dict.fromkeys(points)), counted)
 
 
-def cell_experiment(base: Experiment, cell: Cell) -> Experiment:
+def cell_experiment(base: Experiment, cell: Cell[Point]) -> Experiment:
     """The experiment with this cell's privacy and seed; everything else in [privacy] stays as it was. Raises `ConfigError` if they do not fit."""
     tables = base.model_dump(mode="json", exclude_none=True)
     point = cell.point
@@ -106,22 +80,23 @@ def cell_experiment(base: Experiment, cell: Cell) -> Experiment:
     return parse_experiment({**tables, "seed": cell.seed, "privacy": privacy}, where=point.label)
 
 
+FRONTIER = Family(
+    "frontier",
+    "frontier.toml",
+    lambda row: Point(row["unit"], row.get("mechanism"), row.get("epsilon")),
+    cell_experiment,
+)
+
+
 def written(epsilon: float) -> str:
     """An epsilon in the shortest form that tells it from every other one: 8, 0.5."""
     return f"{epsilon:g}" if float(f"{epsilon:g}") == epsilon else repr(epsilon)
 
 
-def _words(option: str, given: Iterable[str]) -> list[str]:
-    words = [word.strip() for text in given for word in text.split(",")]
-    if not all(words):
-        raise ConfigError(f"{option}: an empty word; expected words separated by commas")
-    return list(dict.fromkeys(words))
-
-
-def _epsilons(words: Sequence[str]) -> list[float | None]:
+def _epsilons(given: Sequence[str]) -> list[float | None]:
     """In rising order, None at the end."""
     found: set[float] = set()
-    for word in words:
+    for word in given:
         if word == "none":
             continue
         try:
@@ -131,9 +106,9 @@ def _epsilons(words: Sequence[str]) -> list[float | None]:
         if not (math.isfinite(epsilon) and epsilon > 0):
             raise ConfigError(f"--epsilon {word}: expected positive numbers or none, for example 1,2,4,8,none")
         found.add(epsilon)
-    if not words:
+    if not given:
         raise ConfigError("--epsilon: nothing given; expected positive numbers or none, for example 1,2,4,8,none")
-    return [*sorted(found), *([None] if "none" in words else [])]
+    return [*sorted(found), *([None] if "none" in given else [])]
 
 
 def _lines(base: Experiment, units: Sequence[str], mechanisms: Sequence[str]) -> list[tuple[str, str | None]]:

@@ -4,15 +4,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from everbloom.errors import InputError
+from everbloom.intervals import Estimate
 from simulation.frontier.grid import written
-from simulation.frontier.results import MEASURES, Estimate, PointResult, Results
+from simulation.frontier.results import MEASURES, PointResult, Results
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def draw_frontier(results: Results, title: str, path: Path) -> None:
-    """Writes a PNG; no privacy and popularity are levels with bands. Raises `InputError` without matplotlib."""
+def draw_frontier(results: Results, title: str, path: Path) -> Path:
+    """Writes a PNG and returns its path; no privacy and popularity are levels with bands. Raises `InputError` without matplotlib."""
     try:
         from matplotlib.figure import Figure
         from matplotlib.ticker import NullFormatter
@@ -49,6 +50,7 @@ def draw_frontier(results: Results, title: str, path: Path) -> None:
         axes.grid(alpha=0.3)
         axes.legend(loc="best", fontsize=8)
     figure.savefig(path, dpi=120)
+    return path
 
 
 def _curves(results: Results) -> dict[str, list[PointResult]]:

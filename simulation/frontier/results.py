@@ -3,46 +3,21 @@
 import csv
 import io
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from scipy.special import stdtrit
-
+from everbloom.intervals import CONFIDENCE, Estimate
 from server.run_directory import RunDirectory
-from simulation.frontier.grid import Cell, Grid, Point
+from simulation.campaign.grid import Cell, Grid
+from simulation.frontier.grid import Point
 
 MEASURES = ("ndcg@10", "hr@10")
-CONFIDENCE = 0.95
 _COLUMNS = (
     "unit", "mechanism", "epsilon", "seed", "status", "epsilon_spent", "delta",
     *MEASURES, *(f"popularity_{name}" for name in MEASURES), "reason",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """Mean over seeds and half the width of its 95% interval, None for one seed: mean +- t_{n-1} s / sqrt(n).
-
-    It tells of training's randomness (initial parameters, cohorts, negatives, noise) for these people; nothing of other people.
-    """
-
-    mean: float
-    half: float | None
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> "Estimate | None":
-        """None without values."""
-        if not values:
-            return None
-        n = len(values)
-        half = None if n == 1 else 0.0
-        if min(values) < max(values):  # equal ones have no spread, whatever rounding makes of it
-            half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * np.std(values, ddof=1)) / math.sqrt(n)
-        return cls(float(np.mean(values)), half)
 
 
 @dataclass(frozen=True)
@@ -66,7 +41,7 @@ class Results:
     points: Sequence[PointResult]
     popularity: Mapping[str, Estimate]
     refused: Mapping[Point, str]
-    failed: Mapping[Cell, str]
+    failed: Mapping[Cell[Point], str]
 
     def write(self, name: str, folder: Path) -> None:
         """Creates or replaces both files. Neither holds times, so that equal runs give equal files."""
@@ -79,7 +54,7 @@ class Results:
         told = {
             "experiment": name,
             "confidence": CONFIDENCE,
-            "popularity": {measure: _interval(estimate) for measure, estimate in self.popularity.items()},
+            "popularity": {measure: estimate.rounded() for measure, estimate in self.popularity.items()},
             "points": [_point(result) for result in self.points],
             "refused": [{**vars(point), "reason": reason} for point, reason in self.refused.items()],
             "runs": [{name: row[name] for name in _COLUMNS} for row in self.rows],
@@ -87,7 +62,7 @@ class Results:
         directory.write("frontier.json", json.dumps(told, indent=2) + "\n")
 
 
-def collect(grid: Grid, out: Path, refused: Mapping[Point, str], failed: Mapping[Cell, str]) -> Results:
+def collect(grid: Grid[Point], out: Path, refused: Mapping[Point, str], failed: Mapping[Cell[Point], str]) -> Results:
     """Reads the summaries of the finished cells under `out/cells`."""
     rows = [_row(cell, out / "cells" / cell.name / "summary.json", refused, failed) for cell in grid.cells]
     done = [(cell.point, row) for cell, row in zip(grid.cells, rows, strict=True) if row["status"] == "done"]
@@ -109,7 +84,15 @@ def measured(protocols: Mapping[str, Mapping[str, float]], name: str) -> float:
     return float(protocols["full"][name])
 
 
-def _row(cell: Cell, path: Path, refused: Mapping[Point, str], failed: Mapping[Cell, str]) -> dict[str, Any]:
+def reached(summary: Mapping[str, Any]) -> str:
+    """A summary's quality in a few words."""
+    quality = ", ".join(f"{name.upper()} {measured(summary['test'], name):.4f}" for name in MEASURES)
+    return quality + (f", {summary['failed']} updates failed" if summary["failed"] else "")
+
+
+def _row(
+    cell: Cell[Point], path: Path, refused: Mapping[Point, str], failed: Mapping[Cell[Point], str]
+) -> dict[str, Any]:
     row: dict[str, Any] = {**dict.fromkeys(_COLUMNS), **vars(cell.point), "seed": cell.seed, "status": "open"}
     if cell.point in refused:
         return row | {"status": "refused", "reason": refused[cell.point]}
@@ -141,7 +124,7 @@ def _level(without: Mapping[str, Estimate], name: str) -> bool:
 
 
 def _point(result: PointResult) -> dict[str, Any]:
-    quality = {name: _interval(estimate) for name, estimate in result.quality.items()}
+    quality = {name: estimate.rounded() for name, estimate in result.quality.items()}
     ratio = {name: round(value, 6) for name, value in result.ratio.items()}
     return {
         **vars(result.point),
@@ -149,15 +132,4 @@ def _point(result: PointResult) -> dict[str, Any]:
         **quality,
         "of_no_privacy": ratio,
         "statement": result.statement,
-    }
-
-
-def _interval(estimate: Estimate) -> dict[str, float | None]:
-    low, high = (
-        (None, None) if estimate.half is None else (estimate.mean - estimate.half, estimate.mean + estimate.half)
-    )
-    return {
-        "mean": round(estimate.mean, 6),
-        "low": None if low is None else round(low, 6),
-        "high": None if high is None else round(high, 6),
     }

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from everbloom.intervals import Estimate
 from simulation.frontier.grid import Point, written
-from simulation.frontier.results import MEASURES, Estimate, Results
+from simulation.frontier.results import MEASURES, Results
 
 _NDCG = MEASURES[0]
 
@@ -53,9 +54,4 @@ def _place(point: Point) -> tuple[str, str]:
 
 
 def _cells(quality: Mapping[str, Estimate]) -> list[str]:
-    return [_shown(quality[name]) if name in quality else "-" for name in MEASURES]
-
-
-def _shown(estimate: Estimate) -> str:
-    """An interval of no width, as popularity's, which no seed changes, is left out."""
-    return f"{estimate.mean:.4f} ± {estimate.half:.4f}" if estimate.half else f"{estimate.mean:.4f}"
+    return [str(quality[name]) if name in quality else "-" for name in MEASURES]

@@ -62,3 +62,10 @@ def test_a_log_that_begins_with_a_month_has_no_empty_warm_start():
     february = int(np.datetime64("1970-02-01", "s").astype(int))
     found = period_boundaries(log_of([0, 0, 0, february]), ProtocolConfig(cut="month", warm_start=0.3))
     assert found.tolist() == [0, february, february + 1]
+
+
+def test_an_origin_is_one_of_the_periods():
+    protocol = ProtocolConfig(cut="counts", periods=4, origin=3)
+    assert period_boundaries(log_of(list(range(40))), protocol).tolist() == [0, 30, 40]
+    with pytest.raises(DataError, match=r"protocol.origin: 4 is no period; the last one is 3"):
+        period_boundaries(log_of(list(range(40))), protocol.model_copy(update={"origin": 4}))

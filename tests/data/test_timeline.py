@@ -300,3 +300,37 @@ def test_no_positive_at_all_is_refused():
     catalog = Catalog(StringColumn.of("0123456"), {}, {}, np.zeros(ITEMS, dtype=np.int64))
     with pytest.raises(DataError, match="no event in the log is a positive"):
         Timeline(log, catalog, LabelConfig(positives={"save": 1.0}), ProtocolConfig(name="leave-one-out"))
+
+
+@given(events, protocols, st.data())
+def test_an_origin_reads_nothing_after_its_period(rows, protocol, data):
+    """The same windows, cases and candidates as if the log ended with the tested period."""
+    log = log_of(rows)
+    whole = timeline_of(log, protocol)
+    period = data.draw(st.integers(1, whole.periods - 1))
+    cut = timeline_of(log, protocol.model_copy(update={"origin": period}))
+    ends = whole.boundaries[[0, period, period + 1]]
+    assert cut.boundaries.tolist() == ends.tolist()
+    earlier = [row for row in rows if row[2] < ends[2]]
+    assume(any(row[1] >= 0 and row[3] in (0, 4) for row in earlier))
+    short = timeline_of(log_of(earlier), ProtocolConfig(validation=protocol.validation))
+    short.boundaries = cut.boundaries
+    for p, split in ((0, "validation"), (1, "test"), (1, "validation")):
+        assert cut.window(p) == short.window(p)
+        assert told(cut, p, split) == told(short, p, split)
+
+
+def told(timeline: Timeline, period: int, split) -> object:
+    """Everything of a measurement that does not depend on where rows lie in the log; None: there are no cases."""
+    cases = cases_or_none(timeline, period, split)
+    if cases is None:
+        return None
+    known = [timeline.log.item[a:b].tolist() for a, b in zip(cases.history_start, cases.history_end, strict=True)]
+    return (
+        cases.user.tolist(),
+        known,
+        cases.targets.tolist(),
+        cases.target_offsets.tolist(),
+        cases.available.tolist(),
+        cases.period_start,
+    )

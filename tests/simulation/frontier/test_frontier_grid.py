@@ -1,17 +1,15 @@
-"""Which cells a frontier has, what each changes in the experiment, and on which runtime it runs."""
+"""Which cells a frontier has and what each changes in the experiment."""
 
 from pathlib import Path
 
 import pytest
 
-from everbloom.config import RuntimeConfig
 from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment, load_experiment
-from simulation.frontier import runtime as runtimes
-from simulation.frontier.grid import Cell, Grid, Point, cell_experiment, make_grid
+from simulation.campaign.grid import Cell, Grid
+from simulation.campaign.record import difference
+from simulation.frontier.grid import Point, cell_experiment, make_grid
 from simulation.frontier.grid import _lines as lines
-from simulation.frontier.record import difference
-from simulation.frontier.runtime import fastest_runtime
 
 
 @pytest.fixture
@@ -97,17 +95,3 @@ def test_units_and_mechanisms(base):
 def test_what_does_not_fit_together(base, units, mechanisms, told):
     with pytest.raises(ConfigError, match=told):
         make_grid(base, ["1"], units, mechanisms, 1)
-
-
-def test_the_fastest_runtime(monkeypatch):
-    plain = RuntimeConfig()
-    monkeypatch.setattr(runtimes.torch.cuda, "is_available", lambda: False)
-    assert fastest_runtime(plain, 1e4).workers == 1  # starting workers would take longer
-    assert fastest_runtime(plain, 1e7).workers == "cores"
-    assert fastest_runtime(RuntimeConfig(workers="cores"), 1e4).workers == 1
-    assert fastest_runtime(RuntimeConfig(workers=3), 1e7).workers == 3
-    assert fastest_runtime(RuntimeConfig(memory_mb=900), 1e7).workers == 1
-    assert fastest_runtime(RuntimeConfig(name="flower", clients="one-by-one"), 1e4) == RuntimeConfig(device="auto")
-    assert fastest_runtime(RuntimeConfig(name="ray", workers=1), 1e7) == RuntimeConfig(name="ray", device="auto")
-    monkeypatch.setattr(runtimes.torch.cuda, "is_available", lambda: True)
-    assert fastest_runtime(plain, 1e7) == RuntimeConfig(device="auto")

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from scipy.stats import sem, t
+from scipy.stats import t
 
 from everbloom.errors import InputError
-from simulation.frontier.grid import Cell, Grid, Point
+from simulation.campaign.grid import Cell, Grid
+from simulation.frontier.grid import Point
 from simulation.frontier.picture import draw_frontier
-from simulation.frontier.results import Estimate, Results, collect
+from simulation.frontier.results import Results, collect
 from simulation.frontier.table import print_frontier
 
 ONE, TWO, NONE = Point("example", None, 1.0), Point("user", "central", 2.0), Point("none", None, None)
@@ -35,16 +36,6 @@ def results(tmp_path: Path) -> Results:
     for cell, ndcg in ((Cell(ONE, 3), 0.1), (Cell(ONE, 4), 0.2), (Cell(NONE, 3), 0.3)):
         write_summary(tmp_path, cell, ndcg)
     return collect(GRID, tmp_path, {TWO: "it cannot be"}, {Cell(NONE, 4): "all clients failed"})
-
-
-def test_the_interval_is_student_s():
-    values = [0.1, 0.2, 0.25, 0.4]
-    found = Estimate.of(values)
-    low, high = t.interval(0.95, 3, loc=sum(values) / 4, scale=sem(values))
-    assert (found.mean - found.half, found.mean + found.half) == pytest.approx((low, high))
-    assert Estimate.of([0.5]).half is None  # one run tells nothing of the spread
-    assert Estimate.of([0.1] * 3).half == 0
-    assert Estimate.of([]) is None
 
 
 def test_points(results):

@@ -9,8 +9,9 @@ import pytest
 
 from everbloom.errors import InputError, PrivacyError
 from server.run_directory import RunDirectory
-from simulation.frontier import course, running
-from simulation.frontier.progress import FrontierConsole
+from simulation.campaign import running
+from simulation.campaign.progress import CampaignConsole
+from simulation.frontier import course
 
 
 def results(out: str = "out") -> tuple[bytes, bytes]:
@@ -25,8 +26,13 @@ def written(folder: str = "out") -> dict[str, int]:
 @pytest.fixture(autouse=True)
 def quickly(request, monkeypatch):
     """Drawing takes longer than training here: one test does it, the others leave an empty file."""
+
+    def empty(results, title, path):
+        path.touch()
+        return path
+
     if "drawing" not in request.fixturenames:
-        monkeypatch.setattr(course, "draw_frontier", lambda results, title, path: path.touch())
+        monkeypatch.setattr(course, "draw_frontier", empty)
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ def drawing():
 def interrupted(rounds: int) -> Iterator[None]:
     """The n-th round ends in Ctrl-C, before its checkpoint."""
     left = iter(range(rounds, 0, -1))
-    done = FrontierConsole.round_done
+    done = CampaignConsole.round_done
 
     def round_done(self, record, reasons):
         if next(left, 0) == 1:
@@ -46,7 +52,7 @@ def interrupted(rounds: int) -> Iterator[None]:
         done(self, record, reasons)
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(FrontierConsole, "round_done", round_done)
+        patched.setattr(CampaignConsole, "round_done", round_done)
         with pytest.raises(KeyboardInterrupt):
             yield
 

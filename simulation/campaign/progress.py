@@ -1,4 +1,4 @@
-"""What a person sees while a frontier runs: one bar over all rounds on a terminal, and a line per finished cell everywhere."""
+"""What a person sees while a campaign runs: one bar over all rounds on a terminal, and a line per finished cell everywhere."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,18 +10,17 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from simulation.console import elapsed
-from simulation.frontier.grid import Cell
-from simulation.frontier.results import MEASURES, measured
 
 
-class FrontierConsole:
-    """An `Observer` of every cell's run. Time left is by rounds: those of one experiment cost about the same at every epsilon."""
+class CampaignConsole:
+    """An `Observer` of every cell's run. Time left is by rounds: those of one experiment cost about the same at every point."""
 
-    def __init__(self, console: Console, cells: int, rounds: int) -> None:
-        """`cells` and `rounds`: what is left to do, rounds of interrupted cells included."""
+    def __init__(self, console: Console, cells: int, rounds: int, reached: Callable[[Mapping[str, Any]], str]) -> None:
+        """`cells` and `rounds`: what is left to do, rounds of interrupted cells included. `reached` tells of a run's summary in a few words."""
         self.console = console
         self.cells = cells
         self.rounds = rounds
+        self.reached = reached
         self._cell = self._done = self._worked = 0
         self._began = time.monotonic()
         self._bar = Progress(
@@ -38,23 +37,23 @@ class FrontierConsole:
         self._task = self._bar.add_task("", total=rounds)
 
     @contextmanager
-    def watching(self) -> Iterator["FrontierConsole"]:
+    def watching(self) -> Iterator["CampaignConsole"]:
         """Shows the bar."""
         with self._bar:
             yield self
 
     @contextmanager
-    def running(self, cell: Cell, rounds: int, done: int) -> Iterator[Callable[[Mapping[str, Any] | str], None]]:
-        """Around a cell's run, of which `done` rounds were done before; yields what takes its summary, or why it failed."""
+    def running(self, label: str, rounds: int, done: int) -> Iterator[Callable[[Mapping[str, Any] | str], None]]:
+        """Around a cell's run (`label`), of which `done` rounds were done before; yields what takes its summary, or why it failed."""
         self._cell += 1
         began, before = time.monotonic(), self._done
-        place = f"{self._cell}/{self.cells} {cell.label}"
+        place = f"{self._cell}/{self.cells} {label}"
         self._bar.update(self._task, description=escape(place))
         self._advance(done)
 
         def ended(result: Mapping[str, Any] | str) -> None:
             self._advance(rounds - (self._done - before))  # a run may end early
-            said = f"failed: {result}" if isinstance(result, str) else reached(result)
+            said = f"failed: {result}" if isinstance(result, str) else self.reached(result)
             left = f", about {elapsed(self._left())} left" if self._cell < self.cells else ""
             self.console.print(
                 f"{place}: {said}; {elapsed(time.monotonic() - began)}{left}",
@@ -81,9 +80,3 @@ class FrontierConsole:
     def _left(self) -> float:
         """Seconds, by the rounds of this call alone."""
         return (time.monotonic() - self._began) / max(1, self._worked) * max(0, self.rounds - self._done)
-
-
-def reached(summary: Mapping[str, Any]) -> str:
-    """A summary's quality in a few words."""
-    quality = ", ".join(f"{name.upper()} {measured(summary['test'], name):.4f}" for name in MEASURES)
-    return quality + (f", {summary['failed']} updates failed" if summary["failed"] else "")
