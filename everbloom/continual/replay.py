@@ -1,10 +1,10 @@
 """Replay: a device rehearses some of its own old events beside the new ones (Rolnick et al., 2019). They never leave it."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 from everbloom.methods import ContinualMethod
 
@@ -14,14 +14,18 @@ _DAY = 86_400
 class Replay(ContinualMethod):
     """In each round a device draws at most `budget` of its old events anew, without replacement and by weight, and learns them like new ones.
 
-    An event's chance depends on itself and the draw alone (bottom-k of exponential keys: Efraimidis and Spirakis, 2006), so one example more pushes
-    at most one other out: a step's sum moves by two clip norms instead of one, and the noise for examples and interactions is measured against that.
+    An event's chance depends on itself and the draw alone (bottom-k of exponential keys: Efraimidis and Spirakis, 2006), so one old example more
+    pushes at most one other out, and one new example more brings at most one old one in: a step's sum moves by two clip norms instead of one, and
+    the noise for examples and interactions is measured against that.
     For users it costs nothing: the whole update is clipped.
     """
 
     name: Literal["replay"]
     budget: PositiveInt = 20
     """Old events of a device in a round, at most."""
+    ratio: Annotated[float, Field(gt=0, le=1)] | None = 0.5
+    """And at most so many for each new event: a device with little news rehearses little, so that the past of those who are silent does not drown
+    the present. None: every device rehearses up to its budget in every round."""
     choice: Literal["uniform", "recency", "surprise"] = "uniform"
     """`recency`: chances halve every `half_life_days`; `surprise`: they are proportional to an event's loss under the model that was sent."""
     half_life_days: PositiveFloat = 60.0
@@ -34,6 +38,12 @@ class Replay(ContinualMethod):
     def replay(self) -> "Replay":
         """See `ContinualMethod`."""
         return self
+
+    def most(self, new: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[devices] how many old events each rehearses at most, of `new` [devices] new ones."""
+        if self.ratio is None:
+            return np.full_like(new, self.budget)
+        return np.minimum(np.ceil(self.ratio * new).astype(np.int64), self.budget)
 
     def weights(self, age: NDArray[np.int64], loss: NDArray[np.float32] | None) -> NDArray[np.float64]:
         """[events] relative chances, positive. `age` [events] in seconds before the period's events; `loss` [events] where `choice` is surprise."""

@@ -33,9 +33,9 @@ def rehearsed(
     chances = replay.weights(window.start - events.time[old], losses() if replay.choice == "surprise" else None)
     order = np.lexsort((-np.log1p(-u) / chances, owner))
     first = np.searchsorted(owner, np.arange(events.users))
-    taken = order[
-        np.arange(len(old)) - first[owner] < replay.budget
-    ]  # owner is ascending, so sorting leaves it in place
+    most = replay.most(_new(events, weight, window))
+    # Owner is ascending, so sorting by it leaves it in place.
+    taken = order[np.arange(len(old)) - first[owner] < most[owner]]
     chosen = np.zeros(len(events), dtype=np.bool_)
     chosen[old[taken]] = True
     return chosen
@@ -53,6 +53,13 @@ def old_examples(
     each = learning.model_copy(update={"examples": "next-item", "max_examples": None})
     past = TrainingWindow(start=np.iinfo(np.int64).min, end=window.start)
     return build_examples(events, weight, past, each, length, disjoint=False, draws=draws)
+
+
+def _new(events: Histories, weight: NDArray[np.float32], window: TrainingWindow) -> NDArray[np.int64]:
+    """[users] targets of the window itself."""
+    _, first, end = window.rows(events, weight)
+    real = np.concatenate(([0], np.cumsum((weight > 0) & (events.item != NO_ITEM))))
+    return real[end] - real[first]
 
 
 def _old(events: Histories, weight: NDArray[np.float32], window: TrainingWindow) -> NDArray[np.int64]:

@@ -25,7 +25,9 @@ def histories(sizes, new=2):
 
 
 def replay(**options):
-    return CONTINUAL_METHODS.parse({"name": "replay", **options})
+    """A device rehearses its whole budget unless a test says otherwise."""
+    method = CONTINUAL_METHODS.parse({"name": "replay", **options})
+    return method if "ratio" in options else method.model_copy(update={"ratio": None})
 
 
 def chosen(method, events, round=1, losses=None, weight=None):
@@ -48,6 +50,16 @@ def test_at_most_the_budget_of_old_positives():
     assert counts == [0, 3, 5, 5]
     assert not taken[events.time >= WINDOW.start].any()
     assert not taken[[10, 20]].any()
+
+
+def test_a_device_rehearses_in_proportion_to_its_news():
+    events = histories([50, 50, 3], new=9)
+    weight = np.ones(len(events), dtype=np.float32)
+    weight[events.offsets[1] + 50 : events.offsets[2]] = 0  # no news
+    taken = chosen(replay(budget=20, ratio=0.5), events, weight=weight)
+    counts = [int(taken[start:end].sum()) for start, end in zip(events.offsets[:-1], events.offsets[1:], strict=True)]
+    assert counts == [5, 0, 3]
+    assert chosen(replay(budget=4, ratio=1.0), events)[: events.offsets[1]].sum() == 4
 
 
 def test_each_round_draws_anew_and_each_device_by_itself():
@@ -91,6 +103,14 @@ def test_one_more_old_event_pushes_out_at_most_one_other(choice):
         assert len(before - after) == len(after - before)
         changed += before != after
     assert 0 < changed < 39
+
+
+def test_one_more_new_event_brings_at_most_one_old_one_in():
+    method = replay(budget=9, ratio=0.7)
+    most = method.most(np.arange(40))
+    assert most[0] == 0
+    assert set(np.diff(most)) == {0, 1}
+    assert most.max() == 9
 
 
 @pytest.mark.parametrize("kind", ["next-item", "windows"])
