@@ -43,7 +43,8 @@ class Replay(ContinualMethod):
         """[devices] how many old events each rehearses at most, of `new` [devices] new ones."""
         if self.ratio is None:
             return np.full_like(new, self.budget)
-        return np.minimum(np.ceil(self.ratio * new).astype(np.int64), self.budget)
+        most: NDArray[np.int64] = np.minimum(np.ceil(self.ratio * new).astype(np.int64), self.budget)
+        return most
 
     def weights(self, age: NDArray[np.int64], loss: NDArray[np.float32] | None) -> NDArray[np.float64]:
         """[events] relative chances, positive. `age` [events] in seconds before the period's events; `loss` [events] where `choice` is surprise."""
