@@ -5,7 +5,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from client.device import Device
@@ -91,7 +91,7 @@ class DeviceStore:
             raise DataError(f"{self.folder}/events: a device holds one user, this log has {log.users}")
         seed, client = settings["seed"], int(settings["client"])
         randomness: Randomness = SystemRandomness() if seed is None else SeededRandomness(int(seed), client)
-        return Device(client, log.of(0), ledger, randomness, self._workbench, self._secure(client))
+        return Device(client, log.of(0), ledger, randomness, partial(self._workbench, log), self._secure(client))
 
     @property
     def identity(self) -> bytes:
@@ -129,7 +129,9 @@ class DeviceStore:
             raise PrivacyError(f"{path}: expected this device's 32-byte secret, found {len(secret)} bytes")
         return secret
 
-    def _workbench(self, terms: Terms) -> Workbench:
+    def _workbench(self, log: EventLog, terms: Terms) -> Workbench:
+        if terms.model.user.gaps:
+            log.check_time("model.user.gaps")
         return _stored_workbench(self.folder, terms.model_dump_json())
 
 

@@ -116,6 +116,9 @@ class UserModelConfig(Table):
     """Initial length of user vectors, in units of sqrt(dim): small, and the content match and the bias lead at first."""
     behaviours: bool = False
     """Read what the user did with an item (view, purchase, ...) beside the item."""
+    gaps: bool = False
+    """Read how long ago the event before was, at each event and when the next one is to be predicted. Wants timestamps and `protocol.name =
+    "timeline"`, which says when that is."""
 
 
 class ModelConfig(Table):

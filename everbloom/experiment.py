@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import tomli_w
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from everbloom.config import (
     CentralConfig,
@@ -41,6 +41,15 @@ class Experiment(Table):
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Experiment":
+        if self.model.user.gaps and self.protocol.name != "timeline":
+            raise ValueError(
+                f'model.user.gaps: under protocol.name = "{self.protocol.name}" only the measured event itself says when its item is asked for, '
+                'which would be a look at the future; use protocol.name = "timeline", or model.user.gaps = false'
+            )
+        return self
 
     def to_toml(self) -> str:
         """The resolved experiment file; `load` of it gives an equal experiment."""

@@ -77,6 +77,8 @@ class Study:
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
     """Prepares the data and the features (both cached). Raises `InputError` if experiment and data do not fit."""
     dataset = prepare(experiment.data, preparing)
+    if experiment.model.user.gaps:
+        dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
     study = Study(experiment, dataset, timeline, features)

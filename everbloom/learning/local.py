@@ -103,7 +103,9 @@ class LocalTrainer:
         part = examples.take(batch)
         if self.private is not None:
             negatives = negatives.expand(len(part), -1)
-        scores = self.model(part.items, part.behaviour, negatives, part.place, None if masks is None else masks[batch])
+        scores = self.model(
+            part.items, part.circumstances, negatives, part.place, None if masks is None else masks[batch]
+        )
         return self.learning.objective.per_example(scores, build_candidates(part, negatives, self.model.item.items))
 
 

@@ -12,7 +12,7 @@ from everbloom.models.content import ContentMatch
 from everbloom.models.features.reduction import principal_components
 from everbloom.models.items import ItemEncoder
 from everbloom.models.scores import SCORES
-from everbloom.models.users import UserEncoder
+from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
 
 
@@ -45,42 +45,42 @@ class Recommender(nn.Module):
     def forward(
         self,
         items: torch.Tensor,
-        behaviour: torch.Tensor,
+        circumstances: Circumstances,
         negatives: torch.Tensor,
         place: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Scores of the candidates at the scored positions: the example's own items, then the negatives.
 
-        items [examples, positions] int64 (padding at the end), behaviour likewise, negatives [groups, k] int64 (examples come in equal groups),
+        items [examples, positions] int64 (padding at the end), circumstances of these, negatives [groups, k] int64 (examples come in equal groups),
         place [examples, scored] int64 (None: every position), masks: see `UserEncoder` -> [examples, scored, positions + k]. Position t has read
         the items before t only.
         """
         if place is None:
             place = torch.arange(items.shape[1], device=items.device).expand(items.shape)
         own, own_bias = self.item(items)
-        users = self.read(own, behaviour, place, masks)
+        users = self.read(own, circumstances, place, masks)
         scores = torch.cat([self.score(users, own, own_bias), self.score(users, *self.item(negatives))], dim=-1)
         if self.content is not None:
             scores = scores + self.content(self.content.similarities(items, place, negatives))
         return scores
 
     def read(
-        self, own: torch.Tensor, behaviour: torch.Tensor, place: torch.Tensor, masks: torch.Tensor | None
+        self, own: torch.Tensor, circumstances: Circumstances, place: torch.Tensor, masks: torch.Tensor | None
     ) -> torch.Tensor:
         """User vectors [examples, scored, dim] at `place` after the vectors `own` [examples, positions, dim] of the items before it."""
         every = place.shape[1] == own.shape[1]
-        return self.user(own[:, :-1], behaviour[:, :-1], masks, None if every else place)  # type: ignore[no-any-return]
+        return self.user(own[:, :-1], circumstances, masks, None if every else place)  # type: ignore[no-any-return]
 
     def catalogue(self) -> CatalogueVectors:
         """All items' vectors."""
         return CatalogueVectors(*self.item.catalogue())
 
     def rank_catalogue(
-        self, items: torch.Tensor, behaviour: torch.Tensor, length: torch.Tensor, catalogue: CatalogueVectors
+        self, items: torch.Tensor, circumstances: Circumstances, length: torch.Tensor, catalogue: CatalogueVectors
     ) -> torch.Tensor:
         """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real."""
-        users = self.user(self.item(items)[0], behaviour, None, length.unsqueeze(1))
+        users = self.user(self.item(items)[0], circumstances, None, length.unsqueeze(1))
         scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
         if self.content is not None:
             scores = scores + self.content.pooled(items, length) @ self.content.features.T

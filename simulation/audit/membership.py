@@ -169,7 +169,7 @@ def _losses(study: Study, parameters: NDArray[np.float32], seed: int) -> Floats:
     with torch.inference_mode():
         for rows in torch.arange(len(examples)).split(_BATCH):
             part = examples.take(rows)
-            scores = model(part.items, part.behaviour, negatives, part.place)
+            scores = model(part.items, part.circumstances, negatives, part.place)
             found.append(learning.objective.per_example(scores, build_candidates(part, negatives, model.item.items)))
     owner = np.repeat(clients, counts)
     each = torch.cat(found).double().numpy() if found else np.zeros(0)

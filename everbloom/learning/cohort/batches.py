@@ -157,6 +157,7 @@ def _cut(examples: Examples, real: torch.Tensor, length: int) -> Examples:
         real=kept,
         weight=examples.weight[:, :length] * there,
         place=examples.place[:, :length] if whole else torch.where(there, examples.place, 0),
+        gap=torch.where(kept, examples.gap[:, :length], 0),
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig, ModelConfig
+from everbloom.data.gaps import GAP_CODES
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CPU, CohortTrainer
 from everbloom.learning.examples import Examples
@@ -30,6 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "both": {"items": FEATURES},
     "no-bias": {"items": {"bias": "none"}},
     "behaviours": {"user": {"behaviours": True}},
+    "gaps": {"user": {"gaps": True}},
     "mlp": {"score": "mlp"},
     "mlp-features": {"score": "mlp", "items": {**FEATURES, "embedding": False, "bias": "features", "bias_scale": 3.0}},
     "deep": {"user": {"layers": 2, "heads": 4}},
@@ -123,7 +125,7 @@ class Case:
     def only(self, clients: Sequence[int]) -> "Case":
         """The same with these clients."""
         parts = [self.examples(client) for client in clients]
-        fields = ("items", "behaviour", "real", "weight", "place")
+        fields = ("items", "behaviour", "real", "weight", "place", "gap")
         draws = self.cohort.draws
         some = Cohort(
             Examples(*(torch.cat([getattr(part, field) for part in parts]) for field in fields)),
@@ -166,6 +168,7 @@ def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[n
         torch.from_numpy(real),
         torch.from_numpy(np.where(real, weight, 0).astype(np.float32)),
         torch.from_numpy(np.array(scored)),
+        torch.from_numpy(np.where(real, np.random.default_rng(count).integers(0, GAP_CODES, (count, WIDTH)), 0)),
     )
 
 
