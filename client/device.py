@@ -12,7 +12,7 @@ from client.randomness import Randomness
 from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
-from everbloom.errors import PrivacyError
+from everbloom.errors import InputError, PrivacyError
 from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.examples import build_examples
 from everbloom.privacy.mechanisms.distributed import DistributedPlan
@@ -22,6 +22,18 @@ from everbloom.privacy.secure_aggregation.messages import read_terms
 from everbloom.privacy.secure_aggregation.terms import Terms as SecureTerms
 from everbloom.seeding import PublicDraws
 from everbloom.wire import Task, Terms, Update
+
+
+class DevicePersonal(Protocol):
+    """What a device has learnt for itself; it stays here."""
+
+    def load(self, task: Task, size: int) -> NDArray[np.float32]:
+        """[size] from the federation that the task belongs to; zeros if nothing was learnt in it yet."""
+        ...
+
+    def save(self, task: Task, values: NDArray[np.float32]) -> None:
+        """Keeps them for the next round; a kill at any moment leaves either these or those from before."""
+        ...
 
 
 class DeviceLedger(Protocol):
@@ -47,6 +59,8 @@ class Device:
     workbench: Callable[[Terms], Workbench]
     secure: SecureDevice | None = None
     """Its part in secure aggregation; None: it takes part in none."""
+    personal: DevicePersonal | None = None
+    """Where its personal parameters are kept; None: it cannot train a model that has any."""
     unmasked: bool = False
     """Whether it answers in clear under a plan that counts on masks. In a simulation alone, where the sum is the same."""
 
@@ -74,8 +88,17 @@ class Device:
         bench.check(task)
         return bench
 
+    def _personal(self, bench: Workbench, task: Task) -> NDArray[np.float32]:
+        size = bench.layout.size("personal")
+        if size == 0:
+            return np.zeros(0, dtype=np.float32)
+        if self.personal is None:
+            raise InputError("this device has no place for personal parameters; set model.user.personal = false")
+        return self.personal.load(task, size)
+
     def _finished(self, bench: Workbench, task: Task) -> NDArray[Any]:
         """What may leave the device: charged, trained, released as the plan says."""
+        personal = self._personal(bench, task)
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
         learning = task.terms.learning
@@ -92,7 +115,9 @@ class Device:
         # Negatives may come from the public seed: they are uniform over the catalogue and tell nothing about the device.
         negatives = draw_negatives(bench.items, learning.negatives, draws)
         randomness = self.randomness.draws(task.period, task.round)
-        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness)
+        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness, personal)
+        if self.personal is not None and len(personal):
+            self.personal.save(task, personal)
         if bench.plan is not None and (release := bench.plan.release) is not None:
             bound = bench.plan.clip_norm if task.clip_norm is None else task.clip_norm
             delta = release.finish(torch.from_numpy(delta)[None], bound, [randomness.noise])[0]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.models.layout import ParameterLayout
-from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
 from everbloom.wire import Task, Terms
@@ -43,8 +43,8 @@ class Workbench:
 def build_workbench(terms: Terms, items: int, features: NDArray[np.float32] | None) -> Workbench:
     """`features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
     model = build_recommender(items, features, terms.model, terms.seed)
-    layout = ParameterLayout.of(model)
+    layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size())
     if plan is not None:
-        check_model(plan, model)
+        check_model(plan, model, layout.names("personal"))
     return Workbench(terms, items, layout, plan, model)

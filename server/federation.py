@@ -26,6 +26,7 @@ from server.checkpoint import save_checkpoint
 from server.collecting import collect
 from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
+from server.personal import KnownPersonal
 from server.roster import KnowsTime
 from server.run_directory import RunDirectory
 from server.sampling import sample_cohort, wanted_answers
@@ -84,8 +85,11 @@ class Federation:
         observer: Observer,
         state: FederationState,
         noise: ServerNoise | None = None,
+        personal: KnownPersonal | None = None,
     ) -> None:
-        """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed."""
+        """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed. `personal`: what the devices
+        have learnt for themselves, where they are simulated; None measures the shared model.
+        """
         self.study = study
         self.run_directory = run
         self.grid = grid
@@ -94,6 +98,7 @@ class Federation:
         self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
         self.observer = observer
         self.state = state
+        self.personal = personal
         self.config = study.experiment.federation
         self.evaluator = evaluator_of(study)
         self.model = study.new_model()
@@ -160,7 +165,7 @@ class Federation:
         if due and self.study.timeline.has(state.period, "validation"):
             self._validate()
         if state.round % self.config.checkpoint_every == 0 or state.round == self.config.rounds or state.stopped:
-            save_checkpoint(self.run_directory, state, self.study.layout.schema)
+            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
         return True
 
     def _cohort(self) -> NDArray[np.int64] | None:
@@ -274,7 +279,7 @@ class Federation:
         if period + 1 < self.study.timeline.periods:
             state.period, state.round, state.best, state.stale, state.stopped = period + 1, 0, None, 0, False
             state.optimizer = self.strategy.state = self.config.optimizer.init(state.parameters)
-            save_checkpoint(self.run_directory, state, self.study.layout.schema)
+            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
 
     def _test(self, period: int, round: int) -> None:
         records = self._measure(MODEL, self._scorer(), "test", period, round, subset=False)
@@ -295,4 +300,5 @@ class Federation:
         return records
 
     def _scorer(self) -> ModelScorer:
-        return ModelScorer(self.model, self.study.layout, self.state.parameters, self.study.dataset.events)
+        own = None if self.personal is None else self.personal.values
+        return ModelScorer(self.model, self.study.layout, self.state.parameters, self.study.dataset.events, own)

@@ -15,22 +15,33 @@ from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CohortTrainer
 from everbloom.learning.examples import build_examples
-from everbloom.learning.local import Draws
+from everbloom.learning.local import DIVERGED, Draws
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.noise import SeededNoise
 from everbloom.seeding import PublicDraws, keys, torch_generator
 from everbloom.study import Study
 from everbloom.wire import Task, Terms
+from simulation.devices import nothing_personal
 from simulation.jobs import JobResult
 
 
 class CohortWorker:
     """Trains the clients of a job at once. Like a device it computes its plan from the terms, and charges before it reads."""
 
-    def __init__(self, study: Study, participations: NDArray[np.int32], folded: bool, memory: int | None) -> None:
-        """`participations` [population]: the devices' ledgers, changed in place. `folded`: answer with sums. `memory`: bytes for training."""
+    def __init__(
+        self,
+        study: Study,
+        participations: NDArray[np.int32],
+        folded: bool,
+        memory: int | None,
+        personal: NDArray[np.float32] | None = None,
+    ) -> None:
+        """`participations` [population]: the devices' ledgers, changed in place, as is `personal` [population, personal], what they have learnt for
+        themselves (None: nobody anything, and it is kept here). `folded`: answer with sums. `memory`: bytes for training.
+        """
         self.study = study
         self.participations = participations
+        self.personal = nothing_personal(study) if personal is None else personal
         self.folded = folded
         self.memory = memory
         self.device = torch_device(study.experiment.runtime)
@@ -47,7 +58,8 @@ class CohortWorker:
         train = trainer.total if self.folded else trainer.each
         result = train(task.parameters, cohort, task.clip_norm)
         good = result.trained
-        diverged = "InputError: local training diverged: the update is not finite; lower learning.learning_rate"
+        self.personal[clients[allowed]] = result.personal
+        diverged = f"InputError: {DIVERGED}"
         failures = {place: f"BudgetExceeded: {reason}" for place, reason in refused.items()} | {
             int(position): diverged for position in allowed[~good]
         }
@@ -80,7 +92,9 @@ class CohortWorker:
         own = None
         if bench.plan is not None:
             own = partial(_draws, seed, clients, dropout, period, round)
-        return Cohort(examples, counts, draw_negatives(bench.items, terms.learning.negatives, draws), dropout, own)
+        negatives = draw_negatives(bench.items, terms.learning.negatives, draws)
+        personal = torch.from_numpy(self.personal[clients])
+        return Cohort(examples, counts, negatives, dropout, own, personal)
 
     def _tools(self, terms: Terms) -> tuple[Workbench, CohortTrainer]:
         if self._bench is None or self._trainer is None or terms != self._bench.terms:

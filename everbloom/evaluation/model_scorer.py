@@ -17,11 +17,19 @@ class ModelScorer:
     """A recommender with given shared parameters; item vectors are computed once."""
 
     def __init__(
-        self, model: Recommender, layout: ParameterLayout, parameters: NDArray[np.float32], log: EventLog
+        self,
+        model: Recommender,
+        layout: ParameterLayout,
+        parameters: NDArray[np.float32],
+        log: EventLog,
+        personal: NDArray[np.float32] | None = None,
     ) -> None:
-        """`parameters` [params] replace the model's shared ones."""
+        """`parameters` [params] replace the model's shared ones. `personal` [users, dim]: what their devices have learnt for themselves, where it is
+        known; None measures the shared model.
+        """
         self.model = model.eval()
         self.log = log
+        self.personal = personal
         layout.bind(model).copy_(torch.from_numpy(parameters))
         with torch.inference_mode():
             self.catalogue = model.catalogue()
@@ -29,8 +37,9 @@ class ModelScorer:
     def score(self, cases: Cases, positions: NDArray[np.int64]) -> torch.Tensor:
         """[b, items] scores after each case's visible history."""
         items, circumstances, length = self._histories(cases, positions)
+        own = None if self.personal is None else torch.from_numpy(self.personal[cases.user[positions]])
         with torch.inference_mode():
-            return self.model.rank_catalogue(items, circumstances, length, self.catalogue)
+            return self.model.rank_catalogue(items, circumstances, length, self.catalogue, own)
 
     def _histories(
         self, cases: Cases, positions: NDArray[np.int64]

@@ -14,7 +14,7 @@ from simulation.frontier.grid import Cell, Grid, Point, cell_experiment
 from simulation.frontier.progress import FrontierConsole
 from simulation.frontier.record import difference
 from simulation.population.population import open_population
-from simulation.run import check_memory, check_runtime, run_in_process
+from simulation.run import check_memory, check_personal, check_runtime, run_in_process
 
 Opener = Callable[[Experiment], Study]
 
@@ -41,6 +41,7 @@ def check_grid(base: Experiment, grid: Grid, opened: Opener) -> Checked:
     for point in grid.points:
         experiment = cell_experiment(base, Cell(point, grid.seeds[0]))
         check_runtime(experiment.runtime)
+        check_personal(experiment)
         try:
             study = opened(experiment)
         except PrivacyError as error:
