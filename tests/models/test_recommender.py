@@ -7,7 +7,7 @@ import torch
 from everbloom.config import ModelConfig
 from everbloom.data.events import BEHAVIOURS
 from everbloom.data.gaps import GAP_CODES
-from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.users import Circumstances
 
 ITEMS = 15
@@ -18,6 +18,7 @@ VARIANTS = {
     "no-bias": {"items": {"bias": "none"}},
     "behaviours": {"user": {"behaviours": True}},
     "gaps": {"user": {"gaps": True}},
+    "personal": {"user": {"personal": True}},
     "mlp": {"score": "mlp"},
     "deep": {"user": {"layers": 2}},
     "flat": {"user": {"layers": 0}},
@@ -195,6 +196,24 @@ def test_a_position_knows_how_long_ago_the_event_before_it_was():
         before, after = (reading(items, given, negatives)[..., 6:] for given in (beside, other))
         assert torch.equal(before[:, :place], after[:, :place])
         assert not torch.isclose(before[:, place], after[:, place]).any()
+
+
+def test_an_offset_is_one_users_alone():
+    """Given for each user it stands in the place of the model's own; a fresh one changes nothing, and the shared parameters are the same."""
+    model = model_of("personal")
+    items, beside = batch()
+    offsets = torch.randn((3, 8), generator=torch.Generator().manual_seed(5))
+    ranked = model.rank_catalogue(items[:, :5], beside, torch.tensor([0, 2, 5]), model.catalogue(), offsets)
+    for row, length in enumerate((0, 2, 5)):
+        with torch.no_grad():
+            model.personal.weight.copy_(offsets[row : row + 1])
+        own = model.rank_catalogue(items[:, :5], beside, torch.full((3,), length), model.catalogue())
+        torch.testing.assert_close(ranked[row], own[row])
+    plain = build_recommender(ITEMS, None, ModelConfig(dim=8), seed=4)
+    fresh = build_recommender(ITEMS, None, ModelConfig.model_validate({"dim": 8, "user": {"personal": True}}), seed=4)
+    assert not fresh.personal.weight.any()
+    assert np.array_equal(layout_of(fresh).flat(fresh), layout_of(plain).flat(plain))
+    assert torch.equal(fresh(items, beside, items[:1]), plain(items, beside, items[:1]))
 
 
 def test_mlp_score_is_one_hidden_layer_over_the_pair():

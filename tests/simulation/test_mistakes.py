@@ -254,6 +254,14 @@ def test_a_run_that_diverges_says_what_to_lower(everbloom, optimizer):
     assert "not finite" in told or "no longer finite" in told or "NaN among the scores" in told
 
 
+def test_central_training_has_no_devices_that_learn_for_themselves(everbloom):
+    told = everbloom.fail("central", "small.toml", "-s", "model.user.personal=true")
+    assert (
+        told
+        == "model.user.personal: pooled training has no devices that could learn for themselves; add -s model.user.personal=false"
+    )
+
+
 def test_central_training_that_diverges(everbloom):
     told = everbloom.fail("central", "small.toml", "-s", "central.learning_rate=1e30", "-s", "central.epochs=3")
     assert "the model has diverged" in told

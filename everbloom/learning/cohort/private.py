@@ -22,7 +22,7 @@ from everbloom.privacy.noise import NoiseSource
 
 
 class PrivateTraining:
-    """DP-SGD steps of a plan. `skeleton` is the model without its parameters. It has no personal ones: `check_model` refuses them under such a plan."""
+    """DP-SGD steps of a plan. `skeleton` is the model without its parameters; personal ones, which `check_model` refuses here, it has none."""
 
     def __init__(self, skeleton: Skeleton, learning: LearningConfig, plan: DpSgdPlan, budget: Budget) -> None:
         self.skeleton = skeleton

@@ -17,7 +17,7 @@ from everbloom.learning.examples import Examples
 from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.methods import OBJECTIVES
 from everbloom.models.layout import ParameterLayout
-from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 
@@ -103,7 +103,7 @@ class Case:
     @property
     def layout(self) -> ParameterLayout:
         """The parameters' layout."""
-        return ParameterLayout.of(self.model())
+        return layout_of(self.model())
 
     @property
     def start(self) -> NDArray[np.float32]:
