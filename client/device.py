@@ -12,7 +12,7 @@ from client.randomness import Randomness
 from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
-from everbloom.errors import PrivacyError
+from everbloom.errors import InputError, PrivacyError
 from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.examples import Examples, build_examples
 from everbloom.learning.rehearsal import old_examples, rehearsed
@@ -23,6 +23,18 @@ from everbloom.privacy.secure_aggregation.messages import read_terms
 from everbloom.privacy.secure_aggregation.terms import Terms as SecureTerms
 from everbloom.seeding import PublicDraws
 from everbloom.wire import Task, Terms, Update
+
+
+class DevicePersonal(Protocol):
+    """What a device has learnt for itself; it stays here."""
+
+    def load(self, task: Task, size: int) -> NDArray[np.float32]:
+        """[size] from the federation that the task belongs to; zeros if nothing was learnt in it yet."""
+        ...
+
+    def save(self, task: Task, values: NDArray[np.float32]) -> None:
+        """Keeps them for the next round; a kill at any moment leaves either these or those from before."""
+        ...
 
 
 class DeviceLedger(Protocol):
@@ -48,6 +60,8 @@ class Device:
     workbench: Callable[[Terms], Workbench]
     secure: SecureDevice | None = None
     """Its part in secure aggregation; None: it takes part in none."""
+    personal: DevicePersonal | None = None
+    """Where its personal parameters are kept; None: it cannot train a model that has any."""
     unmasked: bool = False
     """Whether it answers in clear under a plan that counts on masks. In a simulation alone, where the sum is the same."""
 
@@ -75,18 +89,29 @@ class Device:
         bench.check(task)
         return bench
 
+    def _personal(self, bench: Workbench, task: Task) -> NDArray[np.float32]:
+        size = bench.layout.size("personal")
+        if size == 0:
+            return np.zeros(0, dtype=np.float32)
+        if self.personal is None:
+            raise InputError("this device has no place for personal parameters; set model.user.personal = false")
+        return self.personal.load(task, size)
+
     def _finished(self, bench: Workbench, task: Task) -> NDArray[Any]:
         """What may leave the device: charged, trained, released as the plan says."""
+        personal = self._personal(bench, task)
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
         draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
         # Negatives may come from the public seed: they are uniform over the items that there are and tell nothing about the device.
         known = known_items(bench.first_seen, task.window)
         negatives = draw_negatives(known, task.terms.learning.negatives, draws)
-        examples = self._examples(bench, task, draws, negatives)
+        examples = self._examples(bench, task, draws, negatives, personal)
         randomness = self.randomness.draws(task.period, task.round)
         bench.trainer.learn_from(task.teacher)
-        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness)
+        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness, personal)
+        if self.personal is not None and len(personal):
+            self.personal.save(task, personal)
         if bench.plan is not None and (release := bench.plan.release) is not None:
             bound = bench.plan.clip_norm if task.clip_norm is None else task.clip_norm
             delta = release.finish(torch.from_numpy(delta)[None], bound, [randomness.noise])[0]
@@ -94,14 +119,21 @@ class Device:
             self.ledger.commit(bench.plan, task.period, task.round)
         return delta
 
-    def _examples(self, bench: Workbench, task: Task, draws: PublicDraws, negatives: torch.Tensor) -> Examples:
+    def _examples(
+        self,
+        bench: Workbench,
+        task: Task,
+        draws: PublicDraws,
+        negatives: torch.Tensor,
+        personal: NDArray[np.float32],
+    ) -> Examples:
         """What is learnt in a round: the window's targets, and what is rehearsed beside them."""
         terms, events, length = task.terms, self.events, task.terms.model.user.history
         weight = positive_weights(events, terms.labels)
 
         def losses() -> NDArray[np.float32]:
             old, _ = old_examples(events, weight, task.window, terms.learning, length, draws)
-            return bench.trainer.losses(task.parameters, old, negatives)
+            return bench.trainer.losses(task.parameters, old, negatives, personal)
 
         old_targets = None
         if terms.continual is not None and terms.continual.replay is not None and task.period:

@@ -5,11 +5,12 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from client.device import Device
 from client.ledger import SqliteLedger
+from client.personal import StoredPersonal
 from client.randomness import Randomness, SeededRandomness, SystemRandomness
 from client.workbench import Workbench, build_workbench
 from everbloom.data.catalog import Catalog
@@ -28,12 +29,14 @@ from everbloom.wire import Terms
 _LEDGER = "ledger.sqlite"
 _SECRET = "secret.key"
 _DIRECTORY = "directory.json"
+_PERSONAL = "personal.safetensors"
 
 
 @dataclass(frozen=True)
 class DeviceStore:
     """`device.json` (client number, source of randomness, which ledger), `events/`, `catalog/`, `ledger.sqlite`; for secure aggregation `secret.key`,
-    `directory.json` (other devices' identities, from the operator and never from a server) and `commitments/`.
+    `directory.json` (other devices' identities, from the operator and never from a server) and `commitments/`. `personal.safetensors`: what it has
+    learnt for itself, under a model with personal parameters.
     """
 
     folder: Path
@@ -91,7 +94,9 @@ class DeviceStore:
             raise DataError(f"{self.folder}/events: a device holds one user, this log has {log.users}")
         seed, client = settings["seed"], int(settings["client"])
         randomness: Randomness = SystemRandomness() if seed is None else SeededRandomness(int(seed), client)
-        return Device(client, log.of(0), ledger, randomness, self._workbench, self._secure(client))
+        return Device(
+            client, log.of(0), ledger, randomness, partial(self._workbench, log), self._secure(client), self._personal
+        )
 
     @property
     def identity(self) -> bytes:
@@ -121,6 +126,10 @@ class DeviceStore:
         record = FolderRecord(self.folder / "commitments")
         return SecureDevice(client, self._secret(), directory, record, Policy(minimum=3))
 
+    @property
+    def _personal(self) -> StoredPersonal:
+        return StoredPersonal(self.folder / _PERSONAL)
+
     def _secret(self) -> bytes:
         """Raises `PrivacyError` unless it is there and whole: an identity must not follow from an empty file."""
         path = self.folder / _SECRET
@@ -129,7 +138,9 @@ class DeviceStore:
             raise PrivacyError(f"{path}: expected this device's 32-byte secret, found {len(secret)} bytes")
         return secret
 
-    def _workbench(self, terms: Terms) -> Workbench:
+    def _workbench(self, log: EventLog, terms: Terms) -> Workbench:
+        if terms.model.user.gaps:
+            log.check_time("model.user.gaps")
         return _stored_workbench(self.folder, terms.model_dump_json())
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.models.layout import ParameterLayout
-from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
 from everbloom.wire import Task, Terms
@@ -47,8 +47,8 @@ class Workbench:
 def build_workbench(terms: Terms, first_seen: NDArray[np.int64], features: NDArray[np.float32] | None) -> Workbench:
     """`first_seen` [items], `features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
     model = build_recommender(len(first_seen), features, terms.model, terms.seed)
-    layout = ParameterLayout.of(model)
+    layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
     if plan is not None:
-        check_model(plan, model)
+        check_model(plan, model, layout.names("personal"))
     return Workbench(terms, first_seen, layout, plan, model)

@@ -125,6 +125,12 @@ class UserModelConfig(Table):
     """Initial length of user vectors, in units of sqrt(dim): small, and the content match and the bias lead at first."""
     behaviours: bool = False
     """Read what the user did with an item (view, purchase, ...) beside the item."""
+    gaps: bool = False
+    """Read how long ago the event before was, at each event and when the next one is to be predicted. Wants timestamps and `protocol.name =
+    "timeline"`, which says when that is."""
+    personal: bool = False
+    """Every device has an offset of its user vectors that it learns for itself, with `learning.personal_rate`, keeps from round to round, and never
+    sends."""
 
 
 class ModelConfig(Table):
@@ -167,6 +173,8 @@ class LearningConfig(Table):
     """Items drawn uniformly from the catalogue, shared by all examples of a client in a round."""
     local_steps: PositiveInt = 1
     learning_rate: PositiveFloat = 1.0
+    personal_rate: PositiveFloat = 0.3
+    """With `model.user.personal`: the learning rate of what a device keeps to itself."""
     proximal_mu: Annotated[float, Field(ge=0)] = 0.0
     """FedProx (Li et al., 2020): mu/2 |w - w_global|^2 is added to the local loss."""
 

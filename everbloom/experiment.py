@@ -52,6 +52,11 @@ class Experiment(Table):
             raise ValueError(
                 '[continual] needs periods, and leave-one-out has none; set protocol.name = "timeline" or remove [continual]'
             )
+        if self.model.user.gaps and self.protocol.name != "timeline":
+            raise ValueError(
+                f'model.user.gaps: under protocol.name = "{self.protocol.name}" only the measured event itself says when its item is asked for, '
+                'which would be a look at the future; use protocol.name = "timeline", or model.user.gaps = false'
+            )
         return self
 
     def rounds(self, period: int) -> int:

@@ -14,7 +14,7 @@ from everbloom.experiment import Experiment
 from everbloom.methods import ContinualMethod, Progress
 from everbloom.models.features.catalogue import features_of
 from everbloom.models.layout import ParameterLayout
-from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
@@ -65,7 +65,7 @@ class Study:
     @cached_property
     def layout(self) -> ParameterLayout:
         """The parameters' layout."""
-        return ParameterLayout.of(self.new_model())
+        return layout_of(self.new_model())
 
     @cached_property
     def terms(self) -> Terms:
@@ -107,9 +107,11 @@ class Study:
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
     """Prepares the data and the features (both cached). Raises `InputError` if experiment and data do not fit."""
     dataset = prepare(experiment.data, preparing)
+    if experiment.model.user.gaps:
+        dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
     study = Study(experiment, dataset, timeline, features)
     if study.plan is not None:
-        check_model(study.plan, study.new_model())
+        check_model(study.plan, study.new_model(), study.layout.names("personal"))
     return study

@@ -11,14 +11,19 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from everbloom.errors import CheckpointError
+from server.personal import KnownPersonal
 from server.run_directory import RunDirectory
 from server.state import Best, FederationState, Totals
 
 _FORMAT = 3
 
 
-def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> None:
-    """Writes the arrays under a new name, then replaces `state.json`, which names them; older arrays are removed last."""
+def save_checkpoint(
+    run: RunDirectory, state: FederationState, schema: str, personal: KnownPersonal | None = None
+) -> None:
+    """Writes the arrays under a new name, then replaces `state.json`, which names them; older arrays are removed last. `personal`: what a simulation
+    keeps of its devices.
+    """
     folder = run.checkpoints
     folder.mkdir(exist_ok=True)
     name = f"{state.period:04d}-{state.round:06d}.safetensors"
@@ -33,6 +38,8 @@ def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> N
     save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, temporary)
     _flush(temporary)
     temporary.replace(folder / name)
+    if personal is not None:
+        personal.save(state.period, state.round)
     for record in ("rounds", "metrics"):
         _flush(run.path / f"{record}.jsonl")  # the header counts on them
     header = {
@@ -56,6 +63,8 @@ def save_checkpoint(run: RunDirectory, state: FederationState, schema: str) -> N
     for old in folder.glob("*.safetensors"):
         if old.name != name:
             old.unlink()
+    if personal is not None:
+        personal.remove_but(state.period, state.round)
 
 
 def load_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationState | None:

@@ -23,6 +23,7 @@ from server.learning_on import LearningOn
 from server.measuring import Measuring
 from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
+from server.personal import KnownPersonal
 from server.roster import KnowsTime
 from server.run_directory import RunDirectory
 from server.sampling import sample_cohort, wanted_answers
@@ -60,8 +61,11 @@ class Federation:
         observer: Observer,
         state: FederationState,
         noise: ServerNoise | None = None,
+        personal: KnownPersonal | None = None,
     ) -> None:
-        """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed."""
+        """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed. `personal`: what the devices
+        have learnt for themselves, where they are simulated; None measures the shared model.
+        """
         self.study = study
         self.run_directory = run
         self.grid = grid
@@ -72,6 +76,7 @@ class Federation:
             self.clients = self.clients[~study.membership.panel[self.clients]]
         self.observer = observer
         self.state = state
+        self.personal = personal
         self.config = study.experiment.federation
         self.measuring = Measuring(study, run, observer)
         self.learning_on = LearningOn(study)
@@ -146,7 +151,7 @@ class Federation:
         if due and self.study.timeline.has(state.period, "validation"):
             self._validate()
         if state.round % self.config.checkpoint_every == 0 or state.round == self.rounds or state.stopped:
-            save_checkpoint(self.run_directory, state, self.study.layout.schema)
+            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
         return True
 
     def _cohort(self) -> NDArray[np.int64] | None:
@@ -270,10 +275,11 @@ class Federation:
             if not self.learning_on.carries_optimizer:
                 state.optimizer = self.config.optimizer.init(state.parameters)
             self.strategy.state = state.optimizer
-            save_checkpoint(self.run_directory, state, self.study.layout.schema)
+            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
 
     def _test(self, period: int, round: int) -> None:
         self.state.test += self.measuring.test(self._scorer(self.state.parameters), period, round)
 
     def _scorer(self, parameters: NDArray[np.float32]) -> ModelScorer:
-        return ModelScorer(self.model, self.study.layout, parameters, self.study.dataset.events)
+        own = None if self.personal is None else self.personal.values
+        return ModelScorer(self.model, self.study.layout, parameters, self.study.dataset.events, own)

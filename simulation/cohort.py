@@ -15,23 +15,34 @@ from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CohortTrainer
 from everbloom.learning.examples import build_examples
-from everbloom.learning.local import Draws
+from everbloom.learning.local import DIVERGED, Draws
 from everbloom.learning.rehearsal import old_examples, rehearsed
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.noise import SeededNoise
 from everbloom.seeding import PublicDraws, keys, torch_generator
 from everbloom.study import Study
 from everbloom.wire import Task, Terms
+from simulation.devices import nothing_personal
 from simulation.jobs import JobResult
 
 
 class CohortWorker:
     """Trains the clients of a job at once. Like a device it computes its plan from the terms, and charges before it reads."""
 
-    def __init__(self, study: Study, participations: NDArray[np.int32], folded: bool, memory: int | None) -> None:
-        """`participations` [population]: the devices' ledgers, changed in place. `folded`: answer with sums. `memory`: bytes for training."""
+    def __init__(
+        self,
+        study: Study,
+        participations: NDArray[np.int32],
+        folded: bool,
+        memory: int | None,
+        personal: NDArray[np.float32] | None = None,
+    ) -> None:
+        """`participations` [population]: the devices' ledgers, changed in place, as is `personal` [population, personal], what they have learnt for
+        themselves (None: nobody anything, and it is kept here). `folded`: answer with sums. `memory`: bytes for training.
+        """
         self.study = study
         self.participations = participations
+        self.personal = nothing_personal(study) if personal is None else personal
         self.folded = folded
         self.memory = memory
         self.device = torch_device(study.experiment.runtime)
@@ -49,7 +60,8 @@ class CohortWorker:
         train = trainer.total if self.folded else trainer.each
         result = train(task.parameters, cohort, task.clip_norm)
         good = result.trained
-        diverged = "InputError: local training diverged: the update is not finite; lower learning.learning_rate"
+        self.personal[clients[allowed]] = result.personal
+        diverged = f"InputError: {DIVERGED}"
         failures = {place: f"BudgetExceeded: {reason}" for place, reason in refused.items()} | {
             int(position): diverged for position in allowed[~good]
         }
@@ -68,9 +80,12 @@ class CohortWorker:
         seed = self.study.experiment.seed
         dropout = keys(seed, "dropout", clients, period=period, round=round)
 
+        personal = torch.from_numpy(self.personal[clients])
+
         def losses() -> NDArray[np.float32]:
             old, counts = old_examples(events, weight, task.window, terms.learning, length, draws)
-            return self._tools(terms)[1].losses(task.parameters, Cohort(old, counts, negatives, dropout))
+            learnt = Cohort(old, counts, negatives, dropout, personal=personal)
+            return self._tools(terms)[1].losses(task.parameters, learnt)
 
         old_targets = None
         if terms.continual is not None and terms.continual.replay is not None and period:
@@ -82,7 +97,7 @@ class CohortWorker:
         own = None
         if bench.plan is not None:
             own = partial(_draws, seed, clients, dropout, period, round)
-        return Cohort(examples, counts, negatives, dropout, own)
+        return Cohort(examples, counts, negatives, dropout, own, personal)
 
     def _tools(self, terms: Terms) -> tuple[Workbench, CohortTrainer]:
         if self._bench is None or self._trainer is None or terms != self._bench.terms:

@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment, load_experiment
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
@@ -16,7 +17,7 @@ from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
 from simulation.population.forecast import Forecast, forecast
 from simulation.population.population import open_population
-from simulation.run import check_masks, check_memory, check_runtime, free_directory, run_in_process
+from simulation.run import check_masks, check_memory, check_personal, check_runtime, free_directory, run_in_process
 
 
 def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
     path_out = out or free_directory(Path("runs"), experiment.name)
     refuse_existing(path_out)
     check_runtime(experiment.runtime)
+    check_personal(experiment)
     study = study_with_progress(experiment, console)
     check_measurements(study)
     check_masks(study)
@@ -81,7 +83,12 @@ def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> 
 
 def run_central(path: Path, overrides: Iterable[str], console: Console) -> dict[str, dict[str, float]]:
     """`everbloom central`: prints an epoch a line and the test measures, and returns them."""
-    study = study_with_progress(load_experiment(path, overrides), console)
+    experiment = load_experiment(path, overrides)
+    if experiment.model.user.personal:
+        raise ConfigError(
+            "model.user.personal: pooled training has no devices that could learn for themselves; add -s model.user.personal=false"
+        )
+    study = study_with_progress(experiment, console)
     select = study.experiment.evaluation.select
 
     def tell(epoch: int, loss: float, value: float) -> None:

@@ -19,7 +19,7 @@ from everbloom.privacy.secure_aggregation.record import MemoryRecord
 from everbloom.privacy.secure_aggregation.simulation import simulated_secrets
 from everbloom.privacy.secure_aggregation.terms import Policy
 from everbloom.study import Study
-from everbloom.wire import TRAIN, Terms, Update
+from everbloom.wire import TRAIN, Task, Terms, Update
 from simulation.grid import call_client, identify, node_of
 from simulation.jobs import JobResult
 
@@ -27,10 +27,15 @@ from simulation.jobs import JobResult
 class SimulatedDevices:
     """Opens devices by client number; all of them share one workbench, one after the other."""
 
-    def __init__(self, study: Study, participations: NDArray[np.int32]) -> None:
-        """`participations` [clients]: the devices' ledgers, changed in place (memory-mapped where processes share it)."""
+    def __init__(
+        self, study: Study, participations: NDArray[np.int32], personal: NDArray[np.float32] | None = None
+    ) -> None:
+        """`participations` [clients]: the devices' ledgers, changed in place (memory-mapped where processes share it), as is `personal` [clients,
+        personal], what they have learnt for themselves; None: nobody anything, and it is kept here.
+        """
         self.study = study
         self.participations = participations
+        self.personal = nothing_personal(study) if personal is None else personal
         self._bench: Workbench | None = None
         self._directory = SimulatedDirectory(study.experiment.seed)
         self._records: defaultdict[int, MemoryRecord] = defaultdict(MemoryRecord)
@@ -45,6 +50,7 @@ class SimulatedDevices:
             randomness=SeededRandomness(self.study.experiment.seed, client),
             workbench=self._workbench,
             secure=self._secure(client) if self.study.experiment.runtime.masks else None,
+            personal=_ArrayPersonal(self.personal, client),
             unmasked=not self.study.experiment.runtime.masks,
         )
 
@@ -84,9 +90,11 @@ class SimulatedDirectory(Mapping[int, bytes]):
 class DeviceWorker:
     """Does a job through the ClientApp and Opacus, one device after the other: what real devices run, and the measure of what is faster."""
 
-    def __init__(self, study: Study, participations: NDArray[np.int32]) -> None:
-        """`participations` [population]: the devices' ledgers, changed in place."""
-        self.app = make_app(SimulatedDevices(study, participations).open)
+    def __init__(
+        self, study: Study, participations: NDArray[np.int32], personal: NDArray[np.float32] | None = None
+    ) -> None:
+        """See `SimulatedDevices`."""
+        self.app = make_app(SimulatedDevices(study, participations, personal).open)
         self.schema = study.layout.schema
         identify()
 
@@ -102,6 +110,26 @@ class DeviceWorker:
                 deltas.append(Update.unpack(reply.content).delta)
                 trained.append(position)
         return JobResult(np.array(trained, dtype=np.int64), np.array(deltas), False, self.schema, failures)
+
+
+def nothing_personal(study: Study) -> NDArray[np.float32]:
+    """[population, personal] of devices that have learnt nothing for themselves yet."""
+    return np.zeros((study.clients, study.layout.size("personal")), dtype=np.float32)
+
+
+class _ArrayPersonal:
+    """One client's row of what the population has learnt for itself; a run's rows belong to its one federation."""
+
+    def __init__(self, values: NDArray[np.float32], client: int) -> None:
+        self.values = values
+        self.client = client
+
+    def load(self, task: Task, size: int) -> NDArray[np.float32]:
+        own: NDArray[np.float32] = self.values[self.client].copy()
+        return own
+
+    def save(self, task: Task, values: NDArray[np.float32]) -> None:
+        self.values[self.client] = values
 
 
 class _ArrayLedger:

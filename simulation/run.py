@@ -8,6 +8,7 @@ from typing import Any
 
 from everbloom.config import RuntimeConfig
 from everbloom.errors import ConfigError
+from everbloom.experiment import Experiment
 from everbloom.learning.cohort.budget import make_budget
 from everbloom.memory import peak_bytes
 from everbloom.privacy.mechanisms.distributed import DistributedPlan
@@ -21,6 +22,7 @@ from server.summary import write_summary
 from simulation.cohort import torch_device
 from simulation.grid import Answer
 from simulation.memory import PeakMemory, training_memory
+from simulation.personal import open_personal
 from simulation.population.grid import simulated_grid
 from simulation.ray_cluster import check_ray
 from simulation.ray_workers import ray_answers
@@ -29,12 +31,13 @@ from simulation.workers import masked_answers, open_ledger, parallel_answers, se
 
 def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: bool) -> dict[str, Any]:
     """Runs (or continues) an experiment and returns its summary. Raises `CheckpointError` if there is nothing that fits to resume."""
-    state = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
-    state = state or initial_state(study)
+    saved = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
+    state = saved or initial_state(study)
+    personal = open_personal(run.path / "devices", study, saved)
     peak = PeakMemory()
     with _answers(study, run, state, peak) as answer:
         grid = simulated_grid(study, answer)
-        state = Federation(study, run, grid, grid.client_nodes(), observer, state).run()
+        state = Federation(study, run, grid, grid.client_nodes(), observer, state, personal=personal).run()
     return write_summary(run, study, state, peak.megabytes())
 
 
@@ -65,6 +68,14 @@ def check_runtime(runtime: RuntimeConfig) -> None:
         )
     if runtime.name == "ray":
         check_ray(runtime)
+
+
+def check_personal(experiment: Experiment) -> None:
+    """Raises `ConfigError`, before any work, if personal parameters are asked for where there is no place to keep them."""
+    if experiment.model.user.personal and experiment.runtime.name == "ray":
+        raise ConfigError(
+            "model.user.personal: Ray workers share no file, so nothing could be kept from round to round; use runtime.name in-process or flower"
+        )
 
 
 def check_masks(study: Study) -> None:

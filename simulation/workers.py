@@ -25,6 +25,7 @@ from simulation.devices import DeviceWorker, SimulatedDevices
 from simulation.grid import Answer, call_client, client_of
 from simulation.jobs import JobResult, Worker, by_content, deal, replies
 from simulation.memory import PeakMemory, training_memory
+from simulation.personal import shared_personal
 
 _AHEAD = 4
 """Jobs per worker that are under way or wait for their turn."""
@@ -34,7 +35,8 @@ _AHEAD = 4
 def serial_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Answer]:
     """Does all jobs in this process. `ledger`: file of the devices' ledgers, [clients] int32."""
     participations = np.load(ledger, mmap_mode="r+")
-    worker = make_worker(study, participations, training_memory(study.experiment.runtime, others=0, workers=1))
+    memory = training_memory(study.experiment.runtime, others=0, workers=1)
+    worker = make_worker(study, participations, memory, shared_personal(ledger.parent, study))
 
     def answer(messages: list[Message]) -> Iterator[Message]:
         for content, group in by_content(messages):
@@ -51,7 +53,8 @@ def serial_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Ans
 @contextmanager
 def masked_answers(study: Study, ledger: Path) -> Iterator[Answer]:
     """Every message goes to its device's ClientApp, as on Flower: what the stages of secure aggregation need."""
-    app = make_app(SimulatedDevices(study, np.load(ledger, mmap_mode="r+")).open)
+    personal = shared_personal(ledger.parent, study)
+    app = make_app(SimulatedDevices(study, np.load(ledger, mmap_mode="r+"), personal).open)
 
     def answer(messages: list[Message]) -> Iterator[Message]:
         for message in messages:
@@ -96,12 +99,19 @@ def dealt(study: Study, messages: list[Message]) -> list[tuple[NDArray[np.int64]
     return [(job, clients[job]) for job in deal(offsets[clients + 1] - offsets[clients])]
 
 
-def make_worker(study: Study, participations: NDArray[np.int32], memory: int | None) -> Worker:
-    """As the experiment's [runtime] asks. `participations` [clients]: the devices' ledgers, changed in place. `memory`: bytes for training."""
+def make_worker(
+    study: Study,
+    participations: NDArray[np.int32],
+    memory: int | None,
+    personal: NDArray[np.float32] | None = None,
+) -> Worker:
+    """As the experiment's [runtime] asks. `participations` [clients]: the devices' ledgers, changed in place, as is `personal` [clients, personal],
+    what they have learnt for themselves (None: nobody anything, and the worker keeps it). `memory`: bytes for training.
+    """
     runtime = study.experiment.runtime
     if runtime.clients == "one-by-one":
-        return DeviceWorker(study, participations)
-    return CohortWorker(study, participations, runtime.clients == "together", memory)
+        return DeviceWorker(study, participations, personal)
+    return CohortWorker(study, participations, runtime.clients == "together", memory, personal)
 
 
 def open_ledger(path: Path, participations: NDArray[np.int32]) -> Path:
@@ -157,7 +167,8 @@ def _start_worker(experiment: Path, ledger: Path, others: int, workers: int) -> 
     torch.set_num_threads(1)
     study = open_study(load_experiment(experiment), _quiet, _quiet)
     participations = np.load(ledger, mmap_mode="r+")
-    _worker = make_worker(study, participations, training_memory(study.experiment.runtime, others, workers))
+    memory = training_memory(study.experiment.runtime, others, workers)
+    _worker = make_worker(study, participations, memory, shared_personal(ledger.parent, study))
 
 
 def _work(task: Path, clients: NDArray[np.int64]) -> JobResult:

@@ -94,7 +94,7 @@ def test_an_objective_is_a_loss_of_each_example_alone(name):
     objective = made(OBJECTIVES, name)
     items = torch.tensor([[1, 2, 3], [4, 5, 0], [6, 0, 0]])
     real = torch.tensor([[1, 1, 1], [1, 1, 0], [1, 0, 0]], dtype=torch.bool)
-    examples = Examples(items, torch.zeros_like(items), real, real.float(), torch.arange(3).expand(3, 3))
+    examples = Examples(items, torch.zeros_like(items), real, real.float(), torch.arange(3).expand(3, 3), items * 0)
     negatives = torch.tensor([[7, 2, 8, 9]])
     scores = torch.randn((3, 3, 7), generator=torch.Generator().manual_seed(0))
     whole = objective.per_example(scores, build_candidates(examples, negatives, 12))

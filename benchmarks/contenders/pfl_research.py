@@ -37,7 +37,7 @@ class Model(torch.nn.Module):
     def loss(self, negatives: torch.Tensor, **columns: torch.Tensor) -> torch.Tensor:
         """Mean loss of a user's examples."""
         examples = Examples(**columns)
-        scores = self.recommender(examples.items, examples.behaviour, negatives, examples.place, None)
+        scores = self.recommender(examples.items, examples.circumstances, negatives, examples.place, None)
         candidates = build_candidates(examples, negatives, self.recommender.item.items)
         return self.objective.per_example(scores, candidates).mean()
 
@@ -86,6 +86,7 @@ class Users:
                 "real": examples.real,
                 "weight": examples.weight,
                 "place": examples.place,
+                "gap": examples.gap,
             },
             user_id=str(user),
             train_kwargs={

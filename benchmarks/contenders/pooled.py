@@ -63,7 +63,7 @@ class Pooled:
         items = self.model.item.items
         learning = self.workload.study.experiment.learning
         negatives = torch.from_numpy(rng.integers(items, size=(1, learning.negatives)))
-        scores = self.model(batch.items, batch.behaviour, negatives, batch.place, None)
+        scores = self.model(batch.items, batch.circumstances, negatives, batch.place, None)
         loss = learning.objective.per_example(scores, build_candidates(batch, negatives, items)).mean()
         self.optimizer.zero_grad()
         loss.backward()
@@ -76,7 +76,7 @@ def _cut(batch: Examples) -> Examples:
     whole = batch.place.shape[1] == batch.items.shape[1]
     place = batch.place[:, :longest] if whole else batch.place
     parts = (part[:, :longest] for part in (batch.items, batch.behaviour, batch.real, batch.weight))
-    return Examples(*parts, place)
+    return Examples(*parts, place, batch.gap[:, :longest])
 
 
 def fastest(workload: Workload, threads: int) -> Pooled:

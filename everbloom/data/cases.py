@@ -35,7 +35,7 @@ class Cases:
     target_offsets: NDArray[np.int64]
     available: NDArray[np.bool_]
     period_start: int
-    """Items first seen from here on are new items of this measurement."""
+    """When what is measured begins, and all cases are asked. Items first seen from here on are new items of this measurement."""
 
     def __len__(self) -> int:
         return len(self.user)

@@ -147,6 +147,13 @@ class EventLog:
             low, high = np.where(earlier, middle + 1, low), np.where(earlier, high, middle)
         return low
 
+    def check_time(self, wanted_by: str) -> None:
+        """Raises `DataError` if there are no timestamps; `wanted_by` is the key of the experiment file that needs them."""
+        if not self.has_time:
+            raise DataError(
+                f"{wanted_by}: needs timestamps, and this log has only an order; use data with times, or {wanted_by} = false"
+            )
+
     def earlier(self, time: int) -> int:
         """Number of events before `time`: where it falls in `by_time`."""
         return bisect_left(self.by_time, time, key=self.time.__getitem__)

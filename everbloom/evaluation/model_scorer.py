@@ -6,31 +6,44 @@ from numpy.typing import NDArray
 
 from everbloom.data.cases import Cases
 from everbloom.data.events import NO_ITEM, EventLog
+from everbloom.data.gaps import gap_codes, gaps_before
 from everbloom.data.ranges import flat_ranges
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
+from everbloom.models.users import Circumstances
 
 
 class ModelScorer:
     """A recommender with given shared parameters; item vectors are computed once."""
 
     def __init__(
-        self, model: Recommender, layout: ParameterLayout, parameters: NDArray[np.float32], log: EventLog
+        self,
+        model: Recommender,
+        layout: ParameterLayout,
+        parameters: NDArray[np.float32],
+        log: EventLog,
+        personal: NDArray[np.float32] | None = None,
     ) -> None:
-        """`parameters` [params] replace the model's shared ones."""
+        """`parameters` [params] replace the model's shared ones. `personal` [users, dim]: what their devices have learnt for themselves, where it is
+        known; None measures the shared model.
+        """
         self.model = model.eval()
         self.log = log
+        self.personal = personal
         layout.bind(model).copy_(torch.from_numpy(parameters))
         with torch.inference_mode():
             self.catalogue = model.catalogue()
 
     def score(self, cases: Cases, positions: NDArray[np.int64]) -> torch.Tensor:
         """[b, items] scores after each case's visible history."""
-        items, behaviour, length = self._histories(cases, positions)
+        items, circumstances, length = self._histories(cases, positions)
+        own = None if self.personal is None else torch.from_numpy(self.personal[cases.user[positions]])
         with torch.inference_mode():
-            return self.model.rank_catalogue(items, behaviour, length, self.catalogue)
+            return self.model.rank_catalogue(items, circumstances, length, self.catalogue, own)
 
-    def _histories(self, cases: Cases, positions: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _histories(
+        self, cases: Cases, positions: NDArray[np.int64]
+    ) -> tuple[torch.Tensor, Circumstances, torch.Tensor]:
         """The last history - 1 item events [b, history - 1], padded at the end; the start token takes the remaining position."""
         width = self.model.history - 1
         owner, row = flat_ranges(cases.history_start[positions], cases.history_end[positions])
@@ -43,4 +56,21 @@ class ModelScorer:
         items, behaviour = np.zeros((2, len(positions), width), dtype=np.int64)
         items[owner[read], place[read]] = self.log.item[row[read]]
         behaviour[owner[read], place[read]] = self.log.behaviour[row[read]]
-        return torch.from_numpy(items), torch.from_numpy(behaviour), torch.from_numpy(length)
+        gap = None
+        if self.model.user.gap is not None:
+            gaps = np.zeros((len(positions), width + 1), dtype=np.int64)
+            codes, now = self._gaps(row, known, cases.period_start)
+            gaps[owner[read], place[read]] = codes[read]
+            gaps[np.arange(len(positions)), length] = now
+            gap = torch.from_numpy(gaps)
+        return torch.from_numpy(items), Circumstances(torch.from_numpy(behaviour), gap), torch.from_numpy(length)
+
+    def _gaps(
+        self, row: NDArray[np.int64], known: NDArray[np.int64], now: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Codes of the gaps before the events `row`, of which each case has `known` [b] one after the other; and [b] of those from its last one until
+        `now`, 0 where there is none."""
+        time, offsets = self.log.time[row], np.concatenate(([0], np.cumsum(known)))
+        since = np.zeros(len(known), dtype=np.int64)
+        since[known > 0] = gap_codes(now - time[offsets[1:][known > 0] - 1])
+        return gaps_before(time, offsets), since

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig
 from everbloom.data.events import NO_ITEM, Histories
+from everbloom.data.gaps import gaps_before
 from everbloom.data.timeline import TrainingWindow
+from everbloom.models.users import Circumstances
 from everbloom.seeding import PublicDraws
 
 
@@ -19,7 +21,8 @@ class Examples:
     """[examples, positions] each: items and behaviour int64, padded at the end with 0; real bool, false for padding; weight float32, 0 where there is
     nothing to learn.
 
-    `place` [examples, scored] int64: the positions whose next item is scored; all of them, or the one that has a target.
+    `place` [examples, scored] int64: the positions whose next item is scored; all of them, or the one that has a target. `gap` int64 as items: codes
+    of how long before each event the one before it lay, in the example or out of it.
     """
 
     items: torch.Tensor
@@ -27,9 +30,15 @@ class Examples:
     real: torch.Tensor
     weight: torch.Tensor
     place: torch.Tensor
+    gap: torch.Tensor
 
     def __len__(self) -> int:
         return len(self.items)
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """What a model reads beside the items."""
+        return Circumstances(self.behaviour, self.gap)
 
     def to(self, device: torch.device) -> "Examples":
         """The same on a device."""
@@ -37,7 +46,7 @@ class Examples:
 
     def take(self, rows: torch.Tensor) -> "Examples":
         """The examples at these positions."""
-        return Examples(self.items[rows], self.behaviour[rows], self.real[rows], self.weight[rows], self.place[rows])
+        return Examples(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def build_examples(
@@ -55,6 +64,7 @@ def build_examples(
     `weight` [events] of each event as a target; `length` positions of an example (`model.user.history`). `disjoint`: each event lies in one
     example, always the same one (windows start at the first event of the training window). Otherwise windows are laid from an offset drawn for each
     client, and older events serve as context. `rehearsed` [events]: older events that are targets all the same.
+    client, and older events serve as context. Of an event outside of a disjoint example nothing is in it, so the gap before its first one is unknown.
     """
     kept, first, weight = _visible(events, weight, window, rehearsed)
     item, behaviour = events.item[kept.rows], events.behaviour[kept.rows]
@@ -70,7 +80,10 @@ def build_examples(
     if learning.max_examples is not None:
         learnt &= _chosen(owner, learnt, learning.max_examples, draws)
     owner, starts, stops = owner[learnt], starts[learnt], stops[learnt]
-    examples = _gather(item, behaviour, weight, starts, stops, length, learning.examples == "next-item")
+    gap = gaps_before(events.time[kept.rows], kept.offsets)
+    examples = _gather(item, behaviour, gap, weight, starts, stops, length, learning.examples == "next-item")
+    if disjoint:
+        examples.gap[:, 0] = 0
     return examples, np.bincount(owner, minlength=events.users)
 
 
@@ -139,6 +152,7 @@ def _chosen(
 def _gather(
     item: NDArray[np.int32],
     behaviour: NDArray[np.uint8],
+    gap: NDArray[np.int64],
     weight: NDArray[np.float32],
     starts: NDArray[np.int64],
     stops: NDArray[np.int64],
@@ -148,7 +162,7 @@ def _gather(
     if len(starts) == 0:
         nothing = torch.zeros((0, width), dtype=torch.int64)
         scored = torch.zeros((0, 1 if only_last else width), dtype=torch.int64)
-        return Examples(nothing, nothing, nothing.bool(), nothing.float(), scored)
+        return Examples(nothing, nothing, nothing.bool(), nothing.float(), scored, nothing.clone())
     row = starts[:, None] + np.arange(width)
     real = row < stops[:, None]
     row = np.where(real, row, 0)
@@ -160,4 +174,5 @@ def _gather(
         real=torch.from_numpy(real),
         weight=torch.from_numpy(np.where(learnt, weight[row], 0).astype(np.float32)),
         place=torch.from_numpy(np.array(place)),
+        gap=torch.from_numpy(np.where(real, gap[row], 0)),
     )

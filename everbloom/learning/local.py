@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from everbloom.privacy.opacus_step import OpacusStep
 
 
+DIVERGED = "local training diverged: the update is not finite; lower learning.learning_rate (or learning.personal_rate)"
+"""Why a client sends nothing."""
+
+
 @dataclass(frozen=True)
 class Draws:
     """Where a client's randomness of one round comes from; on a real device `noise` is cryptographic."""
@@ -49,6 +53,7 @@ class LocalTrainer:
         self.layout = layout
         self.learning = learning
         self.vector = layout.bind(model)
+        self.personal = layout.bind(model, "personal")
         self.gradient = torch.zeros_like(self.vector)
         self.teacher: Teacher | None = None
         """Whom the next update distils from."""
@@ -57,15 +62,23 @@ class LocalTrainer:
         self._named = dict(model.named_parameters())
 
     def update(
-        self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor, draws: Draws
+        self,
+        parameters: NDArray[np.float32],
+        examples: Examples,
+        negatives: torch.Tensor,
+        draws: Draws,
+        personal: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [1, k] int64. Under a user unit it is not yet fit
-        to leave the device: see `UpdateRelease`.
+        to leave the device: see `UpdateRelease`. `personal` [personal] is what the client has learnt for itself (None: nothing yet) and is brought up
+        to date, in place.
 
         Raises `InputError` if it is not finite: a device must not release a number whose sensitivity is unknown.
         """
         start = torch.from_numpy(parameters)
         self.vector.copy_(start)
+        own = np.zeros(len(self.personal), dtype=np.float32) if personal is None else personal
+        self.personal.copy_(torch.from_numpy(own))
         self.model.train()
         if self.private is not None:
             self.private.run(
@@ -78,8 +91,9 @@ class LocalTrainer:
         elif len(examples):
             self._plain(examples, negatives, start, draws)
         delta: NDArray[np.float32] = (self.vector - start).numpy()
-        if not np.isfinite(delta).all():
-            raise InputError("local training diverged: the update is not finite; lower learning.learning_rate")
+        if not (np.isfinite(delta).all() and bool(self.personal.isfinite().all())):
+            raise InputError(DIVERGED)
+        own[:] = self.personal.numpy()
         return delta
 
     def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
@@ -88,27 +102,36 @@ class LocalTrainer:
 
     @torch.no_grad()
     def losses(
-        self, parameters: NDArray[np.float32], examples: Examples, negatives: torch.Tensor
+        self,
+        parameters: NDArray[np.float32],
+        examples: Examples,
+        negatives: torch.Tensor,
+        personal: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """[examples] the objective under `parameters` [params]; nothing is dropped and nothing learnt."""
+        """[examples] the objective under `parameters` [params] and `personal` [personal]; nothing is dropped and nothing learnt."""
         self.vector.copy_(torch.from_numpy(parameters))
+        self.personal.copy_(torch.from_numpy(personal))
         self.model.eval()
-        scores = self.model(examples.items, examples.behaviour, negatives, examples.place)
+        scores = self.model(examples.items, examples.circumstances, negatives, examples.place)
         candidates = build_candidates(examples, negatives, self.model.item.items)
         found: NDArray[np.float32] = self.learning.objective.per_example(scores, candidates).numpy()
         return found
 
     def _plain(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor, draws: Draws) -> None:
         """Full-batch gradient steps on the mean loss of the examples, written into one flat gradient."""
+        own = torch.zeros_like(self.personal)
         for slot in self.layout.slots:
-            if slot.group == "shared":
-                self._named[slot.name].grad = self.gradient[slot.start : slot.end].view(slot.shape)
+            if slot.group != "frozen":
+                gradient = self.gradient if slot.group == "shared" else own
+                self._named[slot.name].grad = gradient[slot.start : slot.end].view(slot.shape)
         everything = torch.arange(len(examples))
         for step in range(self.learning.local_steps):
             self.gradient.zero_()
+            own.zero_()
             self._losses(examples, everything, negatives, draws, step).mean().backward()
             self.gradient.add_(self.vector - start, alpha=self.learning.proximal_mu)
             self.vector.add_(self.gradient, alpha=-self.learning.learning_rate)
+            self.personal.add_(own, alpha=-self.learning.personal_rate)
 
     def _pull(self, start: torch.Tensor) -> None:
         """Adds FedProx's gradient mu (w - w_global) to each parameter's."""
@@ -129,7 +152,9 @@ class LocalTrainer:
         part = examples.take(batch)
         if self.private is not None:
             negatives = negatives.expand(len(part), -1)
-        scores = self.model(part.items, part.behaviour, negatives, part.place, None if masks is None else masks[batch])
+        scores = self.model(
+            part.items, part.circumstances, negatives, part.place, None if masks is None else masks[batch]
+        )
         candidates = build_candidates(part, negatives, self.model.item.items)
         losses = self.learning.objective.per_example(scores, candidates)
         return losses if self.teacher is None else losses + self.teacher.losses(part, negatives, candidates, scores)

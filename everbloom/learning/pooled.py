@@ -61,7 +61,7 @@ class PooledTrainer:
         rng: np.random.Generator,
     ) -> float:
         negatives = torch.from_numpy(known[rng.integers(len(known), size=(1, self.learning.negatives))])
-        scores = self.model(batch.items, batch.behaviour, negatives, batch.place, masks)
+        scores = self.model(batch.items, batch.circumstances, negatives, batch.place, masks)
         losses = self.learning.objective.per_example(scores, build_candidates(batch, negatives, self.model.item.items))
         loss = (losses * share).mean()
         self.optimizer.zero_grad()

@@ -45,7 +45,7 @@ class Teacher:
         """
         temperature = self.distillation.temperature
         with torch.no_grad():
-            told = self.model(examples.items, examples.behaviour, negatives, examples.place)
+            told = self.model(examples.items, examples.circumstances, negatives, examples.place)
             target = _log_shares(told / temperature, candidates)
         own = _log_shares(scores / temperature, candidates)
         divergence = (target.exp() * (target - own)).sum(dim=2) * temperature**2

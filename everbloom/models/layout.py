@@ -51,6 +51,10 @@ class ParameterLayout:
             slots.append(Slot(name, tuple(parameter.shape), group, start, used[group]))
         return cls(tuple(slots))
 
+    def names(self, group: Group) -> tuple[str, ...]:
+        """The parameters of a group, in order."""
+        return tuple(slot.name for slot in self.slots if slot.group == group)
+
     def size(self, group: Group = "shared") -> int:
         """Number of parameters in a group."""
         return max((slot.end for slot in self.slots if slot.group == group), default=0)

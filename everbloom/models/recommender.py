@@ -11,8 +11,9 @@ from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
 from everbloom.models.features.reduction import principal_components
 from everbloom.models.items import ItemEncoder
+from everbloom.models.layout import ParameterLayout
 from everbloom.models.scores import SCORES
-from everbloom.models.users import UserEncoder
+from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
 
 
@@ -41,50 +42,80 @@ class Recommender(nn.Module):
             if config.content is not None and features is not None
             else None
         )
+        self.personal = nn.Embedding(1, config.dim) if config.user.personal else None
+        """One device's offset of its user vectors; where nobody's device is, that of somebody who has learnt nothing yet."""
+        if self.personal is not None:
+            nn.init.zeros_(self.personal.weight)
 
     def forward(
         self,
         items: torch.Tensor,
-        behaviour: torch.Tensor,
+        circumstances: Circumstances,
         negatives: torch.Tensor,
         place: torch.Tensor | None = None,
         masks: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Scores of the candidates at the scored positions: the example's own items, then the negatives.
 
-        items [examples, positions] int64 (padding at the end), behaviour likewise, negatives [groups, k] int64 (examples come in equal groups),
+        items [examples, positions] int64 (padding at the end), circumstances of these, negatives [groups, k] int64 (examples come in equal groups),
         place [examples, scored] int64 (None: every position), masks: see `UserEncoder` -> [examples, scored, positions + k]. Position t has read
         the items before t only.
         """
         if place is None:
             place = torch.arange(items.shape[1], device=items.device).expand(items.shape)
         own, own_bias = self.item(items)
-        users = self.read(own, behaviour, place, masks)
+        users = self.read(own, circumstances, place, masks)
         scores = torch.cat([self.score(users, own, own_bias), self.score(users, *self.item(negatives))], dim=-1)
         if self.content is not None:
             scores = scores + self.content(self.content.similarities(items, place, negatives))
         return scores
 
     def read(
-        self, own: torch.Tensor, behaviour: torch.Tensor, place: torch.Tensor, masks: torch.Tensor | None
+        self, own: torch.Tensor, circumstances: Circumstances, place: torch.Tensor, masks: torch.Tensor | None
     ) -> torch.Tensor:
         """User vectors [examples, scored, dim] at `place` after the vectors `own` [examples, positions, dim] of the items before it."""
         every = place.shape[1] == own.shape[1]
-        return self.user(own[:, :-1], behaviour[:, :-1], masks, None if every else place)  # type: ignore[no-any-return]
+        users: torch.Tensor = self.user(own[:, :-1], circumstances, masks, None if every else place)
+        return users if self.personal is None else users + self.personal(_first_row(users))
 
     def catalogue(self) -> CatalogueVectors:
         """All items' vectors."""
         return CatalogueVectors(*self.item.catalogue())
 
     def rank_catalogue(
-        self, items: torch.Tensor, behaviour: torch.Tensor, length: torch.Tensor, catalogue: CatalogueVectors
+        self,
+        items: torch.Tensor,
+        circumstances: Circumstances,
+        length: torch.Tensor,
+        catalogue: CatalogueVectors,
+        personal: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real."""
-        users = self.user(self.item(items)[0], behaviour, None, length.unsqueeze(1))
+        """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real. `personal`
+        [users, dim]: their offsets; None: the model's own is everybody's.
+        """
+        users = self.user(self.item(items)[0], circumstances, None, length.unsqueeze(1))
+        if personal is not None:
+            users = users + personal.unsqueeze(1)
+        elif self.personal is not None:
+            users = users + self.personal(_first_row(users))
         scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
         if self.content is not None:
             scores = scores + self.content.pooled(items, length) @ self.content.features.T
         return scores
+
+
+PERSONAL = ("personal.",)
+"""Names of a recommender's parameters that never leave a device begin so."""
+
+
+def _first_row(users: torch.Tensor) -> torch.Tensor:
+    """[users, 1] indices of a table's only row."""
+    return torch.zeros((len(users), 1), dtype=torch.int64, device=users.device)
+
+
+def layout_of(model: Recommender) -> ParameterLayout:
+    """Which of its parameters are shared and which are personal."""
+    return ParameterLayout.of(model, PERSONAL)
 
 
 def build_recommender(items: int, features: NDArray[np.float32] | None, config: ModelConfig, seed: int) -> Recommender:

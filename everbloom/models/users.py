@@ -1,11 +1,25 @@
 """User vectors: a causal transformer over the item vectors of the history (Kang and McAuley, SASRec, 2018; pre-norm blocks)."""
 
+from typing import NamedTuple
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from everbloom.config import UserModelConfig
 from everbloom.data.events import BEHAVIOURS
+from everbloom.data.gaps import GAP_CODES
+
+
+class Circumstances(NamedTuple):
+    """What is known of events beside their items; more of either than there are events is not read.
+
+    `behaviour` [examples, events] codes of what was done; `gap` [examples, events + 1] codes of how long ago the event before was, at each event and
+    when the one after the last is asked for: position t's tells nothing of the event that is to be predicted there but when it is.
+    """
+
+    behaviour: torch.Tensor
+    gap: torch.Tensor | None = None
 
 
 class Attention(nn.Module):
@@ -108,34 +122,39 @@ class UserEncoder(nn.Module):
         self.start = nn.Embedding(1, dim)
         self.position = nn.Embedding(config.history, dim)
         self.behaviour = nn.Embedding(len(BEHAVIOURS), dim) if config.behaviours else None
+        self.gap = nn.Embedding(GAP_CODES, dim) if config.gaps else None
         self.dropout = Dropout(dim, config.dropout)
         self.mask_sites = 1 + 2 * config.layers if config.dropout else 0
         """Places where a mask is drawn for each position."""
         self.blocks = nn.ModuleList(Block(dim, config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(dim)
         nn.init.constant_(self.norm.weight, config.scale)
-        for table in (self.start, self.position, *([self.behaviour] if self.behaviour is not None else [])):
-            nn.init.normal_(table.weight, std=0.02)
+        for table in (self.start, self.position, self.behaviour, self.gap):
+            if table is not None:
+                nn.init.normal_(table.weight, std=0.02)
 
     def forward(
         self,
         vectors: torch.Tensor,
-        behaviour: torch.Tensor,
+        circumstances: Circumstances,
         masks: torch.Tensor | None = None,
         place: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Vectors [examples, events, dim] and behaviour codes [examples, events] -> user vectors [examples, events + 1, dim], or those of the
-        positions at `place` [examples, asked] alone, for which the last block need not work out the others.
+        """Vectors [examples, events, dim] and their circumstances -> user vectors [examples, events + 1, dim], or those of the positions at `place`
+        [examples, asked] alone, for which the last block need not work out the others.
 
         `masks` [examples, mask_sites, at least events + 1] int64: rows of dropout masks; None drops nothing. Padding belongs at the end: causal
         attention keeps it out of all that comes before.
         """
         examples, events, _ = vectors.shape
         if self.behaviour is not None:
-            vectors = vectors + self.behaviour(behaviour)
+            vectors = vectors + self.behaviour(circumstances.behaviour[:, :events])
         start = self.start(torch.zeros((examples, 1), dtype=torch.int64, device=vectors.device))
         here = torch.arange(events + 1, device=vectors.device)
         where = self.position(here.expand(examples, events + 1).contiguous())
+        if self.gap is not None:
+            assert circumstances.gap is not None, "a model with gaps reads them"
+            where = where + self.gap(circumstances.gap[:, : events + 1])
         if masks is not None:
             masks = masks[..., : events + 1]
         states = self.dropout(torch.cat([start, vectors], dim=1) + where, None if masks is None else masks[:, 0])

@@ -23,9 +23,11 @@ from numpy.typing import NDArray
 
 from everbloom.config import PrivacyConfig
 from everbloom.data.events import NO_ITEM
+from everbloom.data.gaps import gaps_before
 from everbloom.data.timeline import positive_weights
 from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.models.layout import Slot
+from everbloom.models.users import Circumstances
 from everbloom.privacy.audit import roc
 from everbloom.privacy.audit.thresholds import Floats
 from everbloom.seeding import PublicDraws, numpy_generator
@@ -205,8 +207,11 @@ class _Attacker:
         width = self.model.history - 1
         read = known[len(known) - min(width, len(known)) :]
         items, behaviour = torch.zeros((2, 1, width), dtype=torch.int64)
+        gap = torch.zeros((1, width + 1), dtype=torch.int64)
+        before = gaps_before(events.time[known], np.array([0, len(known)]))[len(known) - len(read) :]
+        gap[0, : len(read)] = torch.from_numpy(before)
         items[0, : len(read)] = torch.from_numpy(events.item[read].astype(np.int64))
         behaviour[0, : len(read)] = torch.from_numpy(events.behaviour[read].astype(np.int64))
         vectors = self.model.item(items)[0]
-        found: torch.Tensor = self.model.user(vectors, behaviour)[:, : max(1, len(read))]
+        found: torch.Tensor = self.model.user(vectors, Circumstances(behaviour, gap))[:, : max(1, len(read))]
         return found.mean(dim=1, keepdim=True)

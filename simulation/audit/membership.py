@@ -33,6 +33,7 @@ from server.observer import Silent
 from server.run_directory import RunDirectory
 from simulation.grid import InProcessGrid, node_of
 from simulation.memory import PeakMemory
+from simulation.personal import open_personal
 from simulation.workers import open_ledger, serial_answers
 
 _EXAMPLES = 20
@@ -138,9 +139,12 @@ def _train(study: Study, members: NDArray[np.int64]) -> NDArray[np.float32]:
         run = RunDirectory.create(Path(folder) / "run", study.experiment)
         state = initial_state(study)
         ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
+        personal = open_personal(run.path / "devices", study, saved=None)
         roster = {client: node_of(client) for client in members.tolist()}
         with serial_answers(study, ledger, PeakMemory()) as answer:
-            Federation(study, run, InProcessGrid(study.clients, answer), roster, Silent(), state).run()
+            Federation(
+                study, run, InProcessGrid(study.clients, answer), roster, Silent(), state, personal=personal
+            ).run()
         # A run ends with the parameters that did best on its few measured users; the checkpoint holds the last ones.
         last = load_checkpoint(run, study.layout.schema, study.clients)
     assert last is not None
@@ -171,7 +175,7 @@ def _losses(study: Study, parameters: NDArray[np.float32], seed: int) -> Floats:
     with torch.inference_mode():
         for rows in torch.arange(len(examples)).split(_BATCH):
             part = examples.take(rows)
-            scores = model(part.items, part.behaviour, negatives, part.place)
+            scores = model(part.items, part.circumstances, negatives, part.place)
             found.append(learning.objective.per_example(scores, build_candidates(part, negatives, model.item.items)))
     owner = np.repeat(clients, counts)
     each = torch.cat(found).double().numpy() if found else np.zeros(0)

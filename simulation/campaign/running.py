@@ -18,7 +18,7 @@ from simulation.campaign.progress import CampaignConsole
 from simulation.campaign.record import Record, difference, read_record
 from simulation.campaign.runtime import fastest_runtime
 from simulation.population.population import open_population
-from simulation.run import check_memory, check_runtime, run_in_process
+from simulation.run import check_memory, check_personal, check_runtime, run_in_process
 
 Opener = Callable[[Experiment], Study]
 
@@ -67,6 +67,7 @@ def check_grid(campaign: Campaign[P], opened: Opener) -> Checked[P]:
     for point in campaign.grid.points:
         experiment = campaign.experiment(Cell(point, campaign.grid.seeds[0]))
         check_runtime(experiment.runtime)
+        check_personal(experiment)
         try:
             study = opened(experiment)
         except PrivacyError as error:

@@ -25,7 +25,7 @@ from simulation.feedback.results import Results
 from simulation.feedback.table import print_feedback
 from simulation.feedback.tastes import Tastes, open_tastes
 from simulation.population.population import open_population
-from simulation.run import check_masks, check_memory, check_runtime, free_directory
+from simulation.run import check_masks, check_memory, check_personal, check_runtime, free_directory
 
 
 def run_feedback(
@@ -126,6 +126,7 @@ def _check_experiment(experiment: Experiment) -> None:
     if experiment.continual is not None:
         raise ConfigError("[continual]: a loop is trained by plain fine-tuning, step after step; remove the table")
     check_runtime(experiment.runtime)
+    check_personal(experiment)
 
 
 def _check_study(growth: Growth, feedback: FeedbackConfig) -> None:

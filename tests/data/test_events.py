@@ -55,6 +55,8 @@ def test_rows_are_sorted_and_offsets_delimit_users(events, ties):
 def test_without_time_the_order_of_the_file_is_the_time(events):
     log = log_of(events, with_time=False)
     assert not log.has_time
+    with pytest.raises(DataError, match=r"model\.user\.gaps: needs timestamps, and this log has only an order"):
+        log.check_time("model.user.gaps")
     for user in range(5):
         own = [row for row in range(len(events)) if events[row][0] == user]
         assert log.of(user).value.astype(int).tolist() == own

@@ -275,7 +275,7 @@ def test_several_clients_at_once_are_one_client_after_the_other(logs, kind, disj
     ]
     assert counts.tolist() == [len(examples) for examples, _ in alone]
     assert all(own.tolist() == [len(examples)] for examples, own in alone)
-    for name in ("items", "behaviour", "real", "weight", "place"):
+    for name in ("items", "behaviour", "real", "weight", "place", "gap"):
         expected = torch.cat([getattr(examples, name) for examples, _ in alone])
         assert torch.equal(getattr(together, name), expected), name
         assert getattr(together, name).dtype == expected.dtype
@@ -316,3 +316,42 @@ def test_each_client_draws_which_examples_it_keeps(kind):
         assert set(last) == set(range(10))
         assert all(abs(count - 300) < 5 * np.sqrt(1000 * 0.3 * 0.7) for count in last.values())
     assert len({tuple(map(tuple, rows)) for rows in kept}) > 4
+
+
+def gaps_of(examples: Examples) -> list[list[int]]:
+    return [row[real].tolist() for row, real in zip(examples.gap, examples.real, strict=True)]
+
+
+def test_gaps_by_hand():
+    """To the event before it that has an item, before the window or in it; code 1 is below 4 seconds, 2 below 16, 3 below 64."""
+    events = history([0, 1, 2, NO_ITEM, 3, 4], times=[0, 2, 22, 25, 30, 30])
+    assert gaps_of(examples_of(events, kind="next-item", disjoint=False)) == [
+        [0],
+        [0, 1],
+        [0, 1, 3],
+        [1, 3, 2],
+        [3, 2, 1],
+    ]
+    later = examples_of(events, window=TrainingWindow(10, 99), kind="next-item", length=2, disjoint=False)
+    assert gaps_of(later) == [[1, 3], [3, 2], [2, 1]]
+
+
+@pytest.mark.parametrize("kind", ["windows", "next-item"])
+def test_a_private_example_tells_nothing_of_the_events_beside_it(kind):
+    """Under an example or interaction unit one more event must not change an example that it does not lie in."""
+    events = history([0, 1, 2, 3, 4, 5], times=[0, 1, 2, 40, 50, 51])
+    for row in gaps_of(examples_of(events, kind=kind)):
+        assert row[0] == 0
+    assert gaps_of(examples_of(events, kind=kind))[-1] == [0, 2, 1]
+
+
+@given(logs(), st.sampled_from(["windows", "next-item"]), st.booleans(), st.integers(0, 9))
+def test_times_after_the_window_change_nothing(log, kind, disjoint, seed):
+    events, weight, window, length = log
+    moved = np.where(events.time < window.end, events.time, events.time + np.arange(len(events)) * 10**6)
+    scrambled = Histories.of_one(events.item, moved, events.behaviour, events.value)
+    before = examples_of(events, weight, window, kind, length, disjoint, seed)
+    after = examples_of(scrambled, weight, window, kind, length, disjoint, seed)
+    assert torch.equal(before.gap, after.gap)
+    assert torch.equal(before.items, after.items)
+    assert not before.gap[~before.real].any()

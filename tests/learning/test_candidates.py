@@ -15,7 +15,7 @@ def padded(rows: list[list[int]]) -> Examples:
     real = torch.tensor([[place < len(row) for place in range(width)] for row in rows])
     items = torch.tensor([row + [0] * (width - len(row)) for row in rows])
     every = torch.arange(width).expand(len(rows), width)
-    return Examples(items, torch.zeros_like(items), real, real.float(), every)
+    return Examples(items, torch.zeros_like(items), real, real.float(), every, items * 0)
 
 
 PER_EXAMPLE = ("place", "target", "weight", "masked", "own", "negatives")
@@ -67,7 +67,7 @@ def test_scored_positions_are_all_or_some(rows, data):
     """Where few positions are scored, their targets and weights are those they have among all."""
     examples = padded(rows)
     place = torch.tensor([[data.draw(st.integers(0, len(row) - 1))] for row in rows])
-    some = Examples(examples.items, examples.behaviour, examples.real, examples.weight, place)
+    some = Examples(examples.items, examples.behaviour, examples.real, examples.weight, place, examples.gap)
     negatives = torch.tensor([[3, 8]])
     all_found, found = build_candidates(examples, negatives, 9), build_candidates(some, negatives, 9)
     assert torch.equal(found.target, torch.gather(all_found.target, 1, place))

@@ -13,6 +13,7 @@ from everbloom.learning.examples import Examples
 from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.models.users import Circumstances
 from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.seeding import PublicDraws, torch_generator
@@ -58,6 +59,7 @@ def windows(count: int, seed: int = 0) -> Examples:
         torch.from_numpy(real),
         torch.from_numpy(weight.astype(np.float32)),
         torch.arange(LENGTH).expand(count, LENGTH),
+        torch.zeros((count, LENGTH), dtype=torch.int64),
     )
 
 
@@ -73,7 +75,9 @@ def loss_of_example(model: Recommender, items: list[int], weight: list[float], n
     for place, one in enumerate(items):
         if weight[place]:
             read = torch.tensor([items[:place]], dtype=torch.int64)
-            scores = model.rank_catalogue(read, torch.zeros_like(read), torch.tensor([place]), model.catalogue())[0]
+            scores = model.rank_catalogue(
+                read, Circumstances(torch.zeros_like(read)), torch.tensor([place]), model.catalogue()
+            )[0]
             chance = torch.exp(scores[own + others]) * stands_for
             total = total - weight[place] * torch.log(chance[own.index(one)] / chance.sum())
     return total / sum(weight)

@@ -20,7 +20,9 @@ def examples() -> Examples:
     items = torch.tensor([row + [0] * (width - len(row)) for row in ROWS])
     real = torch.tensor([[place < len(row) for place in range(width)] for row in ROWS])
     weight = torch.tensor([row + [0.0] * (width - len(row)) for row in WEIGHTS])
-    return Examples(items, torch.zeros_like(items), real, weight, torch.arange(width).expand(len(ROWS), width))
+    return Examples(
+        items, torch.zeros_like(items), real, weight, torch.arange(width).expand(len(ROWS), width), items * 0
+    )
 
 
 def scores(negatives: int = len(NEGATIVES)) -> torch.Tensor:
@@ -96,7 +98,7 @@ def test_scoring_only_where_something_is_learnt_gives_the_same_loss(options):
     batch, line = examples().take(torch.tensor([1, 2, 3])), scores()[1:]
     whole = objective.per_example(line, build_candidates(batch, torch.tensor([NEGATIVES]), ITEMS))
     place = batch.weight.argmax(dim=1, keepdim=True)  # these have one learnt position each
-    few = Examples(batch.items, batch.behaviour, batch.real, batch.weight, place)
+    few = Examples(batch.items, batch.behaviour, batch.real, batch.weight, place, batch.gap)
     scored = torch.gather(line, 1, place.unsqueeze(2).expand(-1, -1, line.shape[2]))
     found = objective.per_example(scored, build_candidates(few, torch.tensor([NEGATIVES]), ITEMS))
     torch.testing.assert_close(found, whole)
@@ -106,7 +108,7 @@ def test_the_correction_is_unbiased_enough_to_matter():
     """With few negatives the uncorrected normaliser misses most of the catalogue; the corrected one does not."""
     items, k = 5000, 64
     one = torch.tensor([[7]])
-    row = Examples(one, one * 0, one > 0, torch.ones((1, 1)), one * 0)
+    row = Examples(one, one * 0, one > 0, torch.ones((1, 1)), one * 0, one * 0)
     table = torch.randn(items, generator=torch.Generator().manual_seed(2))
     full = float(torch.logsumexp(table, 0) - table[7])
     found = []

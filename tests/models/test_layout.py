@@ -35,6 +35,8 @@ def test_groups(model):
         "personal.weight": "personal",
     }
     assert [layout.size(group) for group in ("frozen", "shared", "personal")] == [6, 9, 3]
+    assert layout.names("shared") == ("shared.weight", "shared.bias")
+    assert layout.names("personal") == ("personal.weight",)
 
 
 def test_flat_is_every_parameter_once_in_order(model):

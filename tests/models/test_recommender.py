@@ -6,7 +6,9 @@ import torch
 
 from everbloom.config import ModelConfig
 from everbloom.data.events import BEHAVIOURS
-from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.data.gaps import GAP_CODES
+from everbloom.models.recommender import Recommender, build_recommender, layout_of
+from everbloom.models.users import Circumstances
 
 ITEMS = 15
 VARIANTS = {
@@ -15,6 +17,8 @@ VARIANTS = {
     "both": {"items": {"features": {"name": "tfidf"}}},
     "no-bias": {"items": {"bias": "none"}},
     "behaviours": {"user": {"behaviours": True}},
+    "gaps": {"user": {"gaps": True}},
+    "personal": {"user": {"personal": True}},
     "mlp": {"score": "mlp"},
     "deep": {"user": {"layers": 2}},
     "flat": {"user": {"layers": 0}},
@@ -40,25 +44,34 @@ def model_of(variant: str = "both", **tables: object) -> Recommender:
     return model.eval()
 
 
-def batch(rows: int = 3, width: int = 6, seed: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+def batch(rows: int = 3, width: int = 6, seed: int = 3) -> tuple[torch.Tensor, Circumstances]:
     draw = torch.Generator().manual_seed(seed)
-    return (
-        torch.randint(ITEMS, (rows, width), generator=draw),
-        torch.randint(len(BEHAVIOURS), (rows, width), generator=draw),
-    )
+    ranges = (ITEMS, len(BEHAVIOURS), GAP_CODES)
+    items, behaviour, gap = (torch.randint(most, (rows, width), generator=draw) for most in ranges)
+    return items, Circumstances(behaviour, gap)
+
+
+def part_of(beside: Circumstances, rows: slice = slice(None), events: int = 6) -> Circumstances:
+    """Some rows; the first events, and the gap after the last of them."""
+    assert beside.gap is not None
+    return Circumstances(beside.behaviour[rows, :events], beside.gap[rows, : events + 1])
+
+
+def other_behaviour(beside: Circumstances) -> Circumstances:
+    return beside._replace(behaviour=(beside.behaviour + 1) % len(BEHAVIOURS))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_position_reads_what_comes_before_it_and_nothing_else(variant):
     """Changing the item at t changes no score of earlier positions (its own included), and does change later ones."""
     model = model_of(variant)
-    items, behaviour = batch()
+    items, beside = batch()
     negatives = torch.tensor([[1, 2, 3]])
-    before = model(items, behaviour, negatives)[..., 6:]
+    before = model(items, beside, negatives)[..., 6:]
     for place in range(6):
-        changed, other = items.clone(), behaviour.clone()
+        changed, other = items.clone(), beside._replace(behaviour=beside.behaviour.clone())
         changed[:, place] = (changed[:, place] + 1) % ITEMS
-        other[:, place] = (other[:, place] + 1) % len(BEHAVIOURS)
+        other.behaviour[:, place] = (other.behaviour[:, place] + 1) % len(BEHAVIOURS)
         after = model(changed, other, negatives)[..., 6:]
         assert torch.equal(after[:, : place + 1], before[:, : place + 1])
         if place < 5:
@@ -68,11 +81,12 @@ def test_a_position_reads_what_comes_before_it_and_nothing_else(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_padding_changes_nothing_before_it(variant):
     model = model_of(variant)
-    items, behaviour = batch()
+    items, beside = batch()
     negatives = torch.tensor([[1, 2, 3]])
-    short = model(items[:, :4], behaviour[:, :4], negatives)
+    short = model(items[:, :4], part_of(beside, events=4), negatives)
     padded = torch.cat([items[:, :4], torch.zeros((3, 2), dtype=torch.int64)], dim=1)
-    long = model(padded, torch.cat([behaviour[:, :4], torch.ones((3, 2), dtype=torch.int64)], dim=1), negatives)
+    filled = (torch.cat([codes[:, :4], torch.ones((3, 2), dtype=torch.int64)], dim=1) for codes in beside)
+    long = model(padded, Circumstances(*filled), negatives)
     torch.testing.assert_close(long[:, :4, [0, 1, 2, 3, 6, 7, 8]], short)
 
 
@@ -80,11 +94,11 @@ def test_padding_changes_nothing_before_it(variant):
 def test_training_and_ranking_give_the_same_scores(variant):
     """`forward` at position t = the ranking of the catalogue after the first t events."""
     model = model_of(variant)
-    items, behaviour = batch()
+    items, beside = batch()
     everything = torch.arange(ITEMS).unsqueeze(0)
-    trained = model(items, behaviour, everything)
+    trained = model(items, beside, everything)
     for length in range(6):
-        ranked = model.rank_catalogue(items[:, :5], behaviour[:, :5], torch.full((3,), length), model.catalogue())
+        ranked = model.rank_catalogue(items[:, :5], beside, torch.full((3,), length), model.catalogue())
         torch.testing.assert_close(trained[:, length, 6:], ranked)
         torch.testing.assert_close(trained[:, length, :6], torch.gather(ranked, 1, items))
 
@@ -92,11 +106,11 @@ def test_training_and_ranking_give_the_same_scores(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_scoring_some_positions_gives_their_scores_among_all(variant):
     model = model_of(variant)
-    items, behaviour = batch()
+    items, beside = batch()
     negatives = torch.tensor([[1, 2, 3]])
     place = torch.tensor([[5], [0], [3]])
-    found = model(items, behaviour, negatives, place)
-    every = model(items, behaviour, negatives)
+    found = model(items, beside, negatives, place)
+    every = model(items, beside, negatives)
     assert found.shape == (3, 1, 9)
     torch.testing.assert_close(found[:, 0], every[torch.arange(3), place[:, 0]])
 
@@ -104,10 +118,10 @@ def test_scoring_some_positions_gives_their_scores_among_all(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_the_length_of_a_history_is_each_users_own(variant):
     model = model_of(variant)
-    items, behaviour = batch()
-    together = model.rank_catalogue(items[:, :5], behaviour[:, :5], torch.tensor([0, 2, 5]), model.catalogue())
+    items, beside = batch()
+    together = model.rank_catalogue(items[:, :5], beside, torch.tensor([0, 2, 5]), model.catalogue())
     for row, length in enumerate((0, 2, 5)):
-        read = items[row : row + 1, :length], behaviour[row : row + 1, :length]
+        read = items[row : row + 1, :length], part_of(beside, slice(row, row + 1), length)
         alone = model.rank_catalogue(*read, torch.tensor([length]), model.catalogue())
         torch.testing.assert_close(together[row], alone[0])
 
@@ -116,10 +130,10 @@ def test_the_length_of_a_history_is_each_users_own(variant):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_negatives_shared_or_one_copy_an_example_score_alike(variant, shared):
     model = model_of(variant)
-    items, behaviour = batch()
+    items, beside = batch()
     negatives = torch.tensor([[4, 4, 9]])
     given = negatives if shared else negatives.expand(3, -1)
-    torch.testing.assert_close(model(items, behaviour, given), model(items, behaviour, negatives.repeat(3, 1)))
+    torch.testing.assert_close(model(items, beside, given), model(items, beside, negatives.repeat(3, 1)))
 
 
 @pytest.mark.parametrize("scored", ["all", "some"])
@@ -127,14 +141,16 @@ def test_negatives_shared_or_one_copy_an_example_score_alike(variant, shared):
 def test_grouped_negatives_score_as_each_group_alone(variant, scored):
     """Three clients with two examples each, every client with its own negatives; gradients likewise."""
     model = model_of(variant)
-    items, behaviour = batch(rows=6)
+    items, beside = batch(rows=6)
     negatives = torch.tensor([[1, 2, 3, 3], [4, 4, 9, 0], [14, 5, 7, 8]])
     place = torch.tensor([[5], [0], [3], [1], [2], [4]]) if scored == "some" else None
-    together = model(items, behaviour, negatives, place)
+    together = model(items, beside, negatives, place)
     parts = [slice(2 * group, 2 * group + 2) for group in range(3)]
     alone = torch.cat(
         [
-            model(items[part], behaviour[part], negatives[group : group + 1], None if place is None else place[part])
+            model(
+                items[part], part_of(beside, part), negatives[group : group + 1], None if place is None else place[part]
+            )
             for group, part in enumerate(parts)
         ]
     )
@@ -153,18 +169,51 @@ def test_grouped_negatives_score_as_each_group_alone(variant, scored):
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_no_example_is_no_score(variant, groups):
     """Poisson sampling draws empty batches."""
-    items, behaviour = batch(rows=0)
+    items, beside = batch(rows=0)
     negatives = torch.tensor([[1, 2, 3]]).expand(groups, -1) if groups else torch.zeros((0, 3), dtype=torch.int64)
-    assert model_of(variant)(items, behaviour, negatives).shape == (0, 6, 9)
+    assert model_of(variant)(items, beside, negatives).shape == (0, 6, 9)
 
 
 def test_behaviours_count_only_where_they_are_read():
-    items, behaviour = batch()
-    other = (behaviour + 1) % len(BEHAVIOURS)
+    items, beside = batch()
+    other = other_behaviour(beside)
     negatives = torch.tensor([[1, 2]])
     plain, reading = model_of("both"), model_of("behaviours")
-    assert torch.equal(plain(items, behaviour, negatives), plain(items, other, negatives))
-    assert not torch.allclose(reading(items, behaviour, negatives)[:, 1:], reading(items, other, negatives)[:, 1:])
+    assert torch.equal(plain(items, beside, negatives), plain(items, other, negatives))
+    assert not torch.allclose(reading(items, beside, negatives)[:, 1:], reading(items, other, negatives)[:, 1:])
+
+
+def test_a_position_knows_how_long_ago_the_event_before_it_was():
+    """The gap at t reaches the scores at t, where the item after it is predicted, and no earlier ones; without gaps it is not read."""
+    items, beside = batch()
+    negatives = torch.tensor([[1, 2]])
+    for place in range(6):
+        gap = beside.gap.clone()
+        gap[:, place] = (gap[:, place] + 1) % GAP_CODES
+        other = beside._replace(gap=gap)
+        plain, reading = model_of("both"), model_of("gaps")
+        assert torch.equal(plain(items, beside, negatives), plain(items, other, negatives))
+        before, after = (reading(items, given, negatives)[..., 6:] for given in (beside, other))
+        assert torch.equal(before[:, :place], after[:, :place])
+        assert not torch.isclose(before[:, place], after[:, place]).any()
+
+
+def test_an_offset_is_one_users_alone():
+    """Given for each user it stands in the place of the model's own; a fresh one changes nothing, and the shared parameters are the same."""
+    model = model_of("personal")
+    items, beside = batch()
+    offsets = torch.randn((3, 8), generator=torch.Generator().manual_seed(5))
+    ranked = model.rank_catalogue(items[:, :5], beside, torch.tensor([0, 2, 5]), model.catalogue(), offsets)
+    for row, length in enumerate((0, 2, 5)):
+        with torch.no_grad():
+            model.personal.weight.copy_(offsets[row : row + 1])
+        own = model.rank_catalogue(items[:, :5], beside, torch.full((3,), length), model.catalogue())
+        torch.testing.assert_close(ranked[row], own[row])
+    plain = build_recommender(ITEMS, None, ModelConfig(dim=8), seed=4)
+    fresh = build_recommender(ITEMS, None, ModelConfig.model_validate({"dim": 8, "user": {"personal": True}}), seed=4)
+    assert not fresh.personal.weight.any()
+    assert np.array_equal(layout_of(fresh).flat(fresh), layout_of(plain).flat(plain))
+    assert torch.equal(fresh(items, beside, items[:1]), plain(items, beside, items[:1]))
 
 
 def test_mlp_score_is_one_hidden_layer_over_the_pair():
@@ -195,8 +244,8 @@ def test_mlp_score_is_personal():
 def test_history_of_one_reads_nothing():
     """The only position follows the start token alone: everyone gets the same scores."""
     model = model_of(user={"history": 1, "behaviours": True})
-    items, behaviour = batch(width=1)
-    found = model(items, behaviour, torch.tensor([[1, 2]]))[..., 1:]
+    items, beside = batch(width=1)
+    found = model(items, beside, torch.tensor([[1, 2]]))[..., 1:]
     assert torch.equal(found[0], found[1])
 
 
@@ -212,7 +261,7 @@ def test_an_untrained_text_model_ranks_by_likeness_to_the_last_item():
     )
     model = build_recommender(ITEMS, features, config, seed=0).eval()
     items = torch.tensor([[2, 7, 5]])
-    scores = model.rank_catalogue(items, torch.zeros_like(items), torch.tensor([3]), model.catalogue())
+    scores = model.rank_catalogue(items, Circumstances(torch.zeros_like(items)), torch.tensor([3]), model.catalogue())
     assert int(scores.argmax()) == 5
 
 
@@ -220,9 +269,9 @@ def test_content_match_is_a_weighted_sum_of_cosines():
     """Over the last `lags` events, whatever the rest of the model says."""
     with_content, without = model_of("content"), model_of("both")
     without.load_state_dict({k: v for k, v in with_content.state_dict().items() if not k.startswith("content")})
-    items, behaviour = batch()
+    items, beside = batch()
     negatives = torch.tensor([[1, 2, 3]])
-    found = (with_content(items, behaviour, negatives) - without(items, behaviour, negatives)).detach()
+    found = (with_content(items, beside, negatives) - without(items, beside, negatives)).detach()
     features = np.random.default_rng(0).normal(size=(ITEMS, 5))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     weight = with_content.content.weight.weight.detach()[0].tolist()

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from everbloom.config import UserModelConfig
-from everbloom.models.users import Dropout, UserEncoder
+from everbloom.models.users import Circumstances, Dropout, UserEncoder
 
 DIM = 8
 
@@ -19,9 +19,10 @@ def encoder(dropout: float = 0.5, layers: int = 2, feedforward: int = 1) -> User
     return made
 
 
-def given(examples: int = 4, events: int = 5) -> tuple[torch.Tensor, torch.Tensor]:
+def given(examples: int = 4, events: int = 5) -> tuple[torch.Tensor, Circumstances]:
     draw = torch.Generator().manual_seed(1)
-    return torch.randn((examples, events, DIM), generator=draw), torch.zeros((examples, events), dtype=torch.int64)
+    done = torch.zeros((examples, events), dtype=torch.int64)
+    return torch.randn((examples, events, DIM), generator=draw), Circumstances(done)
 
 
 def masks_for(user: UserEncoder, examples: int = 4, seed: int = 2) -> torch.Tensor:
@@ -83,18 +84,20 @@ def test_each_site_drops_something_of_its_own(layers, feedforward):
 def test_masks_are_each_examples_and_positions_own():
     """Examples do not share them, later positions do not reach earlier ones, and those beyond the events are not read."""
     user = encoder()
-    vectors, behaviour = given()
+    vectors, beside = given()
     masks = masks_for(user)
-    together = user(vectors, behaviour, masks)
+    together = user(vectors, beside, masks)
     for row in range(4):
         part = slice(row, row + 1)
-        torch.testing.assert_close(user(vectors[part], behaviour[part], masks[part]), together[part])
+        torch.testing.assert_close(
+            user(vectors[part], Circumstances(beside.behaviour[part]), masks[part]), together[part]
+        )
     later = masks.clone()
     later[..., 3:] = (later[..., 3:] + 1) % Dropout.ROWS
-    found = user(vectors, behaviour, later)
+    found = user(vectors, beside, later)
     torch.testing.assert_close(found[:, :3], together[:, :3])
     assert not torch.allclose(found[:, 3:], together[:, 3:])
-    torch.testing.assert_close(user(vectors[:, :3], behaviour[:, :3], masks), together[:, :4])
+    torch.testing.assert_close(user(vectors[:, :3], beside, masks), together[:, :4])
 
 
 def test_masks_are_neither_parameters_nor_part_of_the_state():

@@ -14,6 +14,7 @@ from opacus import PrivacyEngine
 from torch.utils.data import DataLoader, TensorDataset
 
 from everbloom.config import LearningConfig, ModelConfig
+from everbloom.data.gaps import GAP_CODES
 from everbloom.learning.candidates import build_candidates, draw_negatives
 from everbloom.learning.examples import Examples
 from everbloom.models.recommender import Recommender, build_recommender
@@ -65,6 +66,7 @@ def examples_of(count: int, seed: int = 0) -> Examples:
         torch.from_numpy(real),
         torch.from_numpy((real * rng.choice([1.0, 2.0], (count, WIDTH))).astype(np.float32)),
         torch.arange(WIDTH).expand(count, WIDTH),
+        torch.from_numpy(np.where(real, rng.integers(0, GAP_CODES, (count, WIDTH)), 0)),
     )
 
 
@@ -75,7 +77,7 @@ def losses_of(model: torch.nn.Module, examples: Examples, objective: str = "samp
     def losses(batch: torch.Tensor, step: int = 0) -> torch.Tensor:
         part = examples.take(batch)
         negatives = NEGATIVES.expand(len(part), -1)
-        scores = model(part.items, part.behaviour, negatives, part.place)
+        scores = model(part.items, part.circumstances, negatives, part.place)
         return chosen.per_example(scores, build_candidates(part, negatives, ITEMS))
 
     return losses

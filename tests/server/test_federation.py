@@ -10,6 +10,7 @@ from everbloom.data.timeline import positive_weights
 from everbloom.errors import ConfigError, DataError, InputError
 from everbloom.learning.candidates import draw_negatives
 from everbloom.learning.examples import build_examples
+from everbloom.models.users import Circumstances
 from everbloom.seeding import PublicDraws
 from everbloom.study import Study
 from server.federation import Federation
@@ -47,7 +48,7 @@ def sgd_of_one_client(study: Study, client: int, period: int, round: int) -> np.
     for row in range(len(examples)):
         length = int(examples.real[row].sum())
         own = examples.items[row, :length]
-        before, read = own[None, :-1], examples.behaviour[row, None, : length - 1]
+        before, read = own[None, :-1], Circumstances(examples.behaviour[row, None, : length - 1])
         scores = model.rank_catalogue(before, read, torch.tensor([length - 1]), model.catalogue())[0]
         others = negatives[~torch.isin(negatives, own)]
         candidates = torch.cat([own.unique(), others])

@@ -126,6 +126,8 @@ SETTINGS = {
     "a trace with a gap": (["-s", "population.availability={name = 'trace', path = 'gap.csv'}"],
                            "gap.csv: line 3: client 2, but client 1 has no row; expected every number from 0 on"),
     "unknown availability": (["-s", "population.availability={name = 'moon'}"], "unknown availability 'moon'; expected one of: constant, daily"),
+    "gaps where nobody says when": (["-s", "model.user.gaps=true"],
+                                    'model.user.gaps: under protocol.name = "leave-one-out" only the measured event itself says when'),
     "unknown runtime": (["--runtime", "cloud"], "runtime.name: Input should be 'in-process'"),
     "missing language model": (["-s", "model.items.features={name = 'lm', model = './nowhere'}"],
                                "model.items.features.model: cannot load './nowhere'"),
@@ -164,6 +166,19 @@ DATA = {
     "unknown behaviour": (change("mine.toml", 'item = "item"', 'item = "item"\nbehaviour = "item"'), "behaviour 'i0' is none of view"),
     "not a TOML file": (change("mine.toml", "name =", "name"), "mine.toml: not a TOML file"),
 }  # fmt: skip
+
+
+def order_alone() -> None:
+    """A log without times, cut by counts; and a model that wants times."""
+    text = Path("mine.toml").read_text().replace('time = "time"\n', "")
+    text = text.replace('name = "leave-one-out"', 'cut = "counts"\nperiods = 2\nvalidation = 0')
+    Path("mine.toml").write_text(text + "gaps = true\n")
+
+
+DATA["gaps without times"] = (
+    order_alone,
+    "model.user.gaps: needs timestamps, and this log has only an order; use data with",
+)
 
 
 @pytest.mark.parametrize("kind", DATA)
@@ -237,6 +252,14 @@ def test_a_half_written_line_does_not_stop_a_resume(everbloom):
 def test_a_run_that_diverges_says_what_to_lower(everbloom, optimizer):
     told = everbloom.fail("run", "small.toml", "--out", "run", "-s", f"federation.optimizer={optimizer}")
     assert "not finite" in told or "no longer finite" in told or "NaN among the scores" in told
+
+
+def test_central_training_has_no_devices_that_learn_for_themselves(everbloom):
+    told = everbloom.fail("central", "small.toml", "-s", "model.user.personal=true")
+    assert (
+        told
+        == "model.user.personal: pooled training has no devices that could learn for themselves; add -s model.user.personal=false"
+    )
 
 
 def test_central_training_that_diverges(everbloom):

@@ -17,7 +17,8 @@ class Cohort:
     """What some clients train on in one round.
 
     `examples` one client after the other, `counts` [clients] of them, `negatives` [clients, k] int64, `dropout` [clients] keys of their masks;
-    `draws` makes each client's sampling and noise generators, from their beginning (None without privacy).
+    `draws` makes each client's sampling and noise generators, from their beginning (None without privacy). `personal` [clients, personal] is what
+    each has learnt for itself (None: nobody anything yet).
     """
 
     examples: Examples
@@ -25,6 +26,7 @@ class Cohort:
     negatives: torch.Tensor
     dropout: NDArray[np.uint64]
     draws: Callable[[], tuple[Draws, ...]] | None = None
+    personal: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -157,6 +159,7 @@ def _cut(examples: Examples, real: torch.Tensor, length: int) -> Examples:
         real=kept,
         weight=examples.weight[:, :length] * there,
         place=examples.place[:, :length] if whole else torch.where(there, examples.place, 0),
+        gap=torch.where(kept, examples.gap[:, :length], 0),
     )
 
 

@@ -1,6 +1,6 @@
 """Trains a cohort: everybody's update from the same parameters, as a sum or one by one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from everbloom.continual.distillation import Distillation
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.budget import make_budget
 from everbloom.learning.cohort.losses import losses_of
+from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.plain import PlainTraining
 from everbloom.learning.cohort.private import PrivateTraining
 from everbloom.learning.cohort.weights import Skeleton
@@ -29,11 +30,13 @@ class CohortUpdate:
     """`deltas`: the sum [1, numbers] or each client's [trained, numbers]; of the clients that are true in `trained` [clients]. Numbers are the
     parameters in float32, or what a plan's release makes of them.
 
-    The others' updates were not finite: a number whose sensitivity is unknown never leaves a device.
+    The others' updates were not finite: a number whose sensitivity is unknown never leaves a device. `personal` [clients, personal]: what each client
+    has learnt for itself by now, which is not sent; that of the others is what it was.
     """
 
     deltas: NDArray[Any]
     trained: NDArray[np.bool_]
+    personal: NDArray[np.float32]
 
 
 class CohortTrainer:
@@ -82,56 +85,60 @@ class CohortTrainer:
             if release.summable:
                 return self._clipped_total(release, parameters, cohort, self._bound(bound))
             update = self.each(parameters, cohort, bound)
-            return CohortUpdate(update.deltas.sum(axis=0, dtype=update.deltas.dtype, keepdims=True), update.trained)
+            return replace(update, deltas=update.deltas.sum(axis=0, dtype=update.deltas.dtype, keepdims=True))
         start = self._start(parameters)
         trained = np.ones(len(cohort), dtype=np.bool_)
         if len(cohort) and self.learning.local_steps == 1:
-            total = self.training.together(start, cohort)
-            if bool(total.isfinite().all()):
-                return CohortUpdate(total.cpu().numpy()[None], trained)
+            personal = self._personal(cohort)
+            total = self.training.together(start, cohort, personal)
+            if bool(total.isfinite().all() and personal.finite().all()):
+                return CohortUpdate(total.cpu().numpy()[None], trained, personal.kept(trained))
         # One by one: each has its own parameters after the first step, or somebody's have to be left out.
-        total = torch.zeros_like(start)
-        for deltas in self.training.apart(start, cohort):
-            good = deltas.finite()
+        total, personal = torch.zeros_like(start), self._personal(cohort)
+        for deltas in self.training.apart(start, cohort, personal):
+            good = deltas.finite() & personal.finite(deltas.clients)
             trained[deltas.clients[~good.cpu().numpy()]] = False
             deltas.add_to(total, self.skeleton, good)
-        return CohortUpdate(total.cpu().numpy()[None], trained)
+        return CohortUpdate(total.cpu().numpy()[None], trained, personal.kept(trained))
 
     def each(self, parameters: NDArray[np.float32], cohort: Cohort, bound: float | None = None) -> CohortUpdate:
         """The clients' updates from `parameters` [params], one by one; released with `bound` (default: the plan's) where the plan says so.
 
         Raises `InputError` if one client does not fit into the memory.
         """
-        start = self._start(parameters)
+        start, personal = self._start(parameters), self._personal(cohort)
         found = torch.zeros((len(cohort), len(start)))
-        for deltas in self.training.apart(start, cohort):
+        for deltas in self.training.apart(start, cohort, personal):
             deltas.write_to(found, self.skeleton)
-        trained = found.isfinite().all(dim=1).numpy()
+        trained = (found.isfinite().all(dim=1) & personal.finite().cpu()).numpy()
         good = found[torch.from_numpy(trained)]
         if (release := self._release) is None:
-            return CohortUpdate(good.numpy(), trained)
+            return CohortUpdate(good.numpy(), trained, personal.kept(trained))
         draws = cohort.fresh_draws() if release.draws_noise else ()
         sources = [draw.noise for draw, kept in zip(draws, trained, strict=False) if kept]
-        return CohortUpdate(release.finish(good, self._bound(bound), sources), trained)
+        return CohortUpdate(release.finish(good, self._bound(bound), sources), trained, personal.kept(trained))
 
     def _clipped_total(
         self, release: UpdateRelease, parameters: NDArray[np.float32], cohort: Cohort, bound: float
     ) -> CohortUpdate:
         """As `release` makes of each, but without laying out each: a client's delta touches few rows of the item tables."""
-        start = self._start(parameters)
+        start, personal = self._start(parameters), self._personal(cohort)
         trained = np.ones(len(cohort), dtype=np.bool_)
         total = torch.zeros_like(start)
         inside = 0.5 * int((cohort.counts == 0).sum())  # without examples nothing has moved
-        for deltas in self.training.apart(start, cohort):
+        for deltas in self.training.apart(start, cohort, personal):
             norms = deltas.norms()
-            good = deltas.finite() & norms.isfinite()
+            good = deltas.finite() & norms.isfinite() & personal.finite(deltas.clients)
             trained[deltas.clients[~good.cpu().numpy()]] = False
             deltas.scaled(clip_factors(norms, bound)).add_to(total, self.skeleton, good)
             inside += float(within(norms[good], bound).sum())
         summed = total.cpu().numpy()
         if release.tells_clipping:
             summed = np.append(summed, np.float32(inside))
-        return CohortUpdate(summed[None], trained)
+        return CohortUpdate(summed[None], trained, personal.kept(trained))
+
+    def _personal(self, cohort: Cohort) -> PersonalWeights:
+        return PersonalWeights(self.skeleton, cohort.personal, len(cohort))
 
     @property
     def _release(self) -> UpdateRelease | None:

@@ -36,7 +36,7 @@ def forward(
     """The same scores and losses as `Recommender.forward` and the objective. `similar`: of `similarities`, if the model has a content match;
     `teacher`: whom it distils from, if anybody."""
     own, other = table.take(places.own), table.take(places.other)
-    users = model.read(own[0], batch.examples.behaviour, batch.examples.place, batch.masks)
+    users = model.read(own[0], batch.examples.circumstances, batch.examples.place, batch.masks)
     own_scores, other_scores = model.score(users, *own), model.score(users, *other)
     scores = torch.cat([own_scores, other_scores], dim=-1)
     if model.content is not None:

@@ -12,6 +12,7 @@ from everbloom.data.ranges import flat_ranges
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
 from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.places import Places, RowNumbers, own_tables, touched_items
 from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import ClientDeltas, ClientWeights, SharedWeights, Skeleton
@@ -29,7 +30,7 @@ class PlainTraining:
         self.budget = budget
         self.teacher: Teacher | None = None
 
-    def together(self, start: torch.Tensor, cohort: Cohort) -> torch.Tensor:
+    def together(self, start: torch.Tensor, cohort: Cohort, personal: PersonalWeights) -> torch.Tensor:
         """Sum of the clients' deltas [params] after one step from `start` [params].
 
         Everybody's first step is from the same parameters, so the sum of the gradients is the gradient of a sum.
@@ -45,11 +46,14 @@ class PlainTraining:
         for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
             batch = make_batch(cohort, units, which, masks, self.model.item.items).to(self.skeleton.device)
             places = Places(numbers.of(batch.examples.items), numbers.of(batch.negatives))
+            personal.select(batch.client)
             self._backward(table, batch, places, share)
+            personal.collect()
+        personal.step(self.learning.personal_rate)
         table.backward()
         return weights.gradient().mul_(-self.learning.learning_rate)
 
-    def apart(self, start: torch.Tensor, cohort: Cohort) -> Iterator[ClientDeltas]:
+    def apart(self, start: torch.Tensor, cohort: Cohort, personal: PersonalWeights) -> Iterator[ClientDeltas]:
         """Clients' deltas after all their steps, some clients at a time; clients without examples are left out."""
         share = _share(cohort).to(self.skeleton.device)
         masks = [
@@ -63,10 +67,13 @@ class PlainTraining:
                 table = ItemTable(self.model.item, rows)
                 for part in parts:
                     weights.select(part.clients)
+                    personal.select(part.batch.client)
                     self._backward(table, part.with_masks(step_masks), part.places, share, part.similar)
                     weights.collect()
+                    personal.collect()
                 table.backward()
                 weights.step(self.learning.learning_rate, self.learning.proximal_mu)
+                personal.step(self.learning.personal_rate)
             yield weights.deltas(some)
 
     def _parts(self, cohort: Cohort, some: NDArray[np.int64]) -> tuple[torch.Tensor, list["_Part"]]:

@@ -11,6 +11,7 @@ from everbloom.learning.cohort import item_norms, norms
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
 from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.places import Places, RowNumbers, client_tables, touched_items
 from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import DenseDeltas, PrivateWeights, SharedWeights, Skeleton
@@ -22,7 +23,7 @@ from everbloom.privacy.noise import NoiseSource
 
 
 class PrivateTraining:
-    """DP-SGD steps of a plan. `skeleton` is the model without its parameters."""
+    """DP-SGD steps of a plan. `skeleton` is the model without its parameters; personal ones, which `check_model` refuses here, it has none."""
 
     def __init__(self, skeleton: Skeleton, learning: LearningConfig, plan: DpSgdPlan, budget: Budget) -> None:
         self.skeleton = skeleton
@@ -33,7 +34,7 @@ class PrivateTraining:
         self.teacher: Teacher | None = None
         self.rate = learning.learning_rate / plan.denominator
 
-    def together(self, start: torch.Tensor, cohort: Cohort) -> torch.Tensor:
+    def together(self, start: torch.Tensor, cohort: Cohort, personal: PersonalWeights) -> torch.Tensor:
         """Sum of the clients' deltas [params] after one step from `start` [params]."""
         self.budget.check(self.model.history, own_parameters=False)
         draws = cohort.fresh_draws()
@@ -56,7 +57,7 @@ class PrivateTraining:
         total += noise.to(total.device)
         return total.mul_(-self.rate)
 
-    def apart(self, start: torch.Tensor, cohort: Cohort) -> Iterator[DenseDeltas]:
+    def apart(self, start: torch.Tensor, cohort: Cohort, personal: PersonalWeights) -> Iterator[DenseDeltas]:
         """Clients' deltas after all their steps, some clients at a time; clients without examples send noise."""
         draws = cohort.fresh_draws()
         masks = [

@@ -26,6 +26,7 @@ class Skeleton:
         shared = [slot for slot in layout.slots if slot.group == "shared"]
         self.tables = [slot for slot in shared if slot.name.rpartition(".")[0] in TABLES]
         self.dense = [slot for slot in shared if slot not in self.tables]
+        self.personal = [slot for slot in layout.slots if slot.group == "personal"]
         self.segments = [(slot.start, slot.end) for slot in shared]
         """Where the flat vector holds each parameter, in the model's order."""
         self.layers = Layers(model, TABLES)

@@ -10,13 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig, ModelConfig
+from everbloom.data.gaps import GAP_CODES
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CPU, CohortTrainer
 from everbloom.learning.examples import Examples
 from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.methods import OBJECTIVES
 from everbloom.models.layout import ParameterLayout
-from everbloom.models.recommender import Recommender, build_recommender
+from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 
@@ -30,6 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "both": {"items": FEATURES},
     "no-bias": {"items": {"bias": "none"}},
     "behaviours": {"user": {"behaviours": True}},
+    "gaps": {"user": {"gaps": True}},
     "mlp": {"score": "mlp"},
     "mlp-features": {"score": "mlp", "items": {**FEATURES, "embedding": False, "bias": "features", "bias_scale": 3.0}},
     "deep": {"user": {"layers": 2, "heads": 4}},
@@ -101,7 +103,7 @@ class Case:
     @property
     def layout(self) -> ParameterLayout:
         """The parameters' layout."""
-        return ParameterLayout.of(self.model())
+        return layout_of(self.model())
 
     @property
     def start(self) -> NDArray[np.float32]:
@@ -123,7 +125,7 @@ class Case:
     def only(self, clients: Sequence[int]) -> "Case":
         """The same with these clients."""
         parts = [self.examples(client) for client in clients]
-        fields = ("items", "behaviour", "real", "weight", "place")
+        fields = ("items", "behaviour", "real", "weight", "place", "gap")
         draws = self.cohort.draws
         some = Cohort(
             Examples(*(torch.cat([getattr(part, field) for part in parts]) for field in fields)),
@@ -166,6 +168,7 @@ def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[n
         torch.from_numpy(real),
         torch.from_numpy(np.where(real, weight, 0).astype(np.float32)),
         torch.from_numpy(np.array(scored)),
+        torch.from_numpy(np.where(real, np.random.default_rng(count).integers(0, GAP_CODES, (count, WIDTH)), 0)),
     )
 
 

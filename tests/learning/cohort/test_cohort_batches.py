@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from everbloom.config import ContentConfig
+from everbloom.data.gaps import GAP_CODES
 from everbloom.learning.cohort.batches import Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.forward import similarities
 from everbloom.learning.cohort.places import distinct
@@ -30,6 +31,7 @@ def cohorts(draw):
         torch.from_numpy(real),
         torch.from_numpy(real.astype(np.float32)),
         torch.from_numpy(length[:, None] - 1) if only_last else torch.arange(width).expand(count, width),
+        torch.from_numpy(np.where(real, rng.integers(0, GAP_CODES, (count, width)), 0)),
     )
     negatives = torch.from_numpy(rng.integers(0, ITEMS, (len(counts), 4)))
     kept = rng.random(count) < draw(st.sampled_from([0.0, 0.5, 1.0]))
@@ -92,7 +94,7 @@ def test_batches_hold_each_example_once(drawn, most, budget):
         assert not batch.examples.weight[filling].any()
         assert not batch.examples.items[filling].any()
         assert not there.real[:, length:].any()
-        for field in ("items", "behaviour", "real", "weight"):
+        for field in ("items", "behaviour", "real", "weight", "gap"):
             assert torch.equal(getattr(batch.examples, field)[batch.real], getattr(there, field)[:, :length])
         assert torch.equal(batch.examples.place[batch.real], there.place[:, :length])
         assert torch.equal(batch.masks[batch.real], masks[batch.rows[batch.real], :, :length])

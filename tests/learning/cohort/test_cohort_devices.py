@@ -135,7 +135,7 @@ def test_histories_of_one_event(case_of, matches, plan_of, name):
     examples = case.cohort.examples
     short = Examples(
         examples.items[:, :1], examples.behaviour[:, :1], examples.real[:, :1], examples.real[:, :1].float(),
-        torch.zeros_like(examples.place),
+        torch.zeros_like(examples.place), examples.gap[:, :1],
     )  # fmt: skip
     config = case.config.model_copy(update={"user": case.config.user.model_copy(update={"history": 1})})
     matches(dataclasses.replace(case, config=config, cohort=dataclasses.replace(case.cohort, examples=short)))

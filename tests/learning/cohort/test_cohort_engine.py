@@ -57,7 +57,7 @@ def test_nothing_else_is_changed(case):
     assert np.array_equal(start, before)
     assert torch.equal(torch.get_rng_state(), torch_state)
     assert np.array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
-    for field in ("items", "behaviour", "real", "weight", "place"):
+    for field in ("items", "behaviour", "real", "weight", "place", "gap"):
         assert torch.equal(getattr(cohort.examples, field), getattr(case.cohort.examples, field))
     assert torch.equal(cohort.negatives, case.cohort.negatives)
     assert np.array_equal(cohort.counts, case.cohort.counts)

@@ -146,6 +146,7 @@ def batch_of(each, repeats, padded):
     examples = Examples(
         torch.from_numpy(np.where(real, items, 0)), torch.zeros((count, POSITIONS), dtype=torch.int64),
         torch.from_numpy(real), torch.from_numpy(real.astype(np.float32)), place,
+        torch.zeros((count, POSITIONS), dtype=torch.int64),
     )  # fmt: skip
     cohort = Cohort(examples, counts, torch.from_numpy(negatives), np.zeros(2, dtype=np.uint64))
     units = units_of(cohort, np.arange(count), None)

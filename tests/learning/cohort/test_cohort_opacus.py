@@ -40,7 +40,7 @@ def fresh_opacus(case, client, draws):
         for (rows,) in loader:
             part = examples.take(rows.to(torch.int64))
             negatives = case.cohort.negatives[client : client + 1].expand(len(part), -1)
-            scores = module(part.items, part.behaviour, negatives, part.place)
+            scores = module(part.items, part.circumstances, negatives, part.place)
             losses = case.learning.objective.per_example(scores, build_candidates(part, negatives, model.item.items))
             optimizer.zero_grad()
             losses.sum().backward()
