@@ -149,10 +149,12 @@ class ContinualMethod(Method):
     def observe(
         self,
         memory: "Mapping[str, NDArray[np.float32]]",
+        parameters: "NDArray[np.float32]",
         mean_delta: "NDArray[np.float32]",
         noise_deviation: float,
     ) -> "dict[str, NDArray[np.float32]]":
-        """The memory after a round; `mean_delta` [params] as released, of which `noise_deviation` is the noise's in each coordinate."""
+        """The memory after a round that led to `parameters` [params]; `mean_delta` [params] as released, of which `noise_deviation` is the noise's in
+        each coordinate."""
         return dict(memory)
 
     def merged(

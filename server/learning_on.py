@@ -43,7 +43,7 @@ class LearningOn:
     def observe(self, strategy: FlatStrategy, state: FederationState) -> None:
         """After a round, whose released mean update the strategy holds; None if the round changed nothing."""
         if self.method is not None and strategy.released is not None:
-            state.memory = self.method.observe(state.memory, strategy.released, self.noise)
+            state.memory = self.method.observe(state.memory, state.parameters, strategy.released, self.noise)
 
     def end(self, state: FederationState, value: Considered) -> None:
         """Settles what a period's rounds ended with."""

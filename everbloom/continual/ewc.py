@@ -50,7 +50,11 @@ class Ewc(ContinualMethod):
         return implicit_step(parameters, memory["previous"], stiffness, rate)
 
     def observe(
-        self, memory: Mapping[str, NDArray[np.float32]], mean_delta: NDArray[np.float32], noise_deviation: float
+        self,
+        memory: Mapping[str, NDArray[np.float32]],
+        parameters: NDArray[np.float32],
+        mean_delta: NDArray[np.float32],
+        noise_deviation: float,
     ) -> dict[str, NDArray[np.float32]]:
         """See `ContinualMethod`."""
         new = np.float32(1 / self.window)

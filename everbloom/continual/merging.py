@@ -1,5 +1,5 @@
 """A period trains an adapter of its own on top of the model so far, and the two are merged when it ends (Ilharco et al., "Editing models with task
-arithmetic", 2023; Wortsman et al., "Robust fine-tuning", 2022)."""
+arithmetic", 2023; Wortsman et al., "Robust fine-tuning", 2022; averaged as in Izmailov et al., "Averaging weights", 2018)."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
@@ -10,14 +10,20 @@ from pydantic import Field
 
 from everbloom.methods import ContinualMethod
 
+_LATE = 3
+"""How much the late rounds count in the average: with 0 all alike (Shamir and Zhang, 2013, polynomial-decay averaging)."""
+
 
 class Merging(ContinualMethod):
-    """The adapter is the difference that the period's rounds make to the shared parameters; merging adds a part of it. Which part is chosen by the
-    period's validation, so that a period that taught noise leaves little behind."""
+    """The adapter is the difference that the period's rounds make to the shared parameters; merging adds a part of it. A round's model is the last
+    one plus noise (few devices, few events, and under privacy the plan's): the average over rounds has much less of it, keeps what they agree on, and
+    costs nothing."""
 
     name: Literal["merging"]
-    weights: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (0.25, 0.5, 0.75, 1.0)
-    """Parts of the adapter to choose from; with one there is nothing to choose."""
+    average: bool = True
+    """Whether the adapter is the average over the period's rounds, the later the more; else it is that of the best round."""
+    weights: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
+    """Parts of the adapter to choose from, by the period's validation: a period that taught noise leaves little behind. One: nothing to choose."""
     privacy_cost: ClassVar[str] = (
         "none: it reads released models alone; the choice is made by central validation, like that of rounds"
     )
@@ -32,11 +38,26 @@ class Merging(ContinualMethod):
         """See `ContinualMethod`."""
         return parameters, {"previous": parameters} if period else {}
 
+    def observe(
+        self,
+        memory: Mapping[str, NDArray[np.float32]],
+        parameters: NDArray[np.float32],
+        mean_delta: NDArray[np.float32],
+        noise_deviation: float,
+    ) -> dict[str, NDArray[np.float32]]:
+        """See `ContinualMethod`."""
+        if not self.average or "previous" not in memory:
+            return dict(memory)
+        count = memory.get("count", np.zeros(1, dtype=np.float32)) + 1
+        share = (_LATE + 1) / (count + _LATE)
+        mean = memory.get("mean", parameters)
+        return {**memory, "count": count, "mean": ((1 - share) * mean + share * parameters).astype(np.float32)}
+
     def merged(
         self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
         """See `ContinualMethod`."""
         if "previous" not in memory:
             return [parameters]
-        adapter = parameters - memory["previous"]
+        adapter = memory.get("mean", parameters) - memory["previous"]
         return [(memory["previous"] + np.float32(weight) * adapter).astype(np.float32) for weight in self.weights]

@@ -25,11 +25,11 @@ def test_every_method_says_what_it_costs_and_changes_nothing_it_is_given(name):
         start, memory = method.begin(period, memory, START, INITIAL)
         kept = {key: value.copy() for key, value in memory.items()}
         method.pull(memory, START, 0.5)
-        observed = method.observe(memory, START, 0.1)
+        observed = method.observe(memory, START, START, 0.1)
         merged = method.merged(observed, start + 1)
         after = method.end(observed, merged[0])
         assert all(np.array_equal(memory[key], kept[key]) for key in kept)
-        assert all(value.dtype == np.float32 and value.shape == START.shape for value in after.values())
+        assert all(value.dtype == np.float32 and value.shape in (START.shape, (1,)) for value in after.values())
         assert all(one.dtype == np.float32 and one.shape == START.shape for one in merged)
         memory = after
     assert np.array_equal(START, [1.0, -2.0, 0.5, 4.0])
@@ -77,7 +77,7 @@ def test_the_proximal_pull_is_towards_the_last_model_and_the_same_everywhere():
 def learnt(method, deltas, noise=0.0, memory=None, period=0):
     _, memory = method.begin(period, memory or {}, START, INITIAL)
     for delta in deltas:
-        memory = method.observe(memory, np.asarray(delta, dtype=np.float32), noise)
+        memory = method.observe(memory, START, np.asarray(delta, dtype=np.float32), noise)
     return method.end(memory, START)
 
 
@@ -106,20 +106,37 @@ def test_ewc_takes_the_noise_out_of_the_fisher():
     _, memory = method.begin(0, {}, np.zeros(size, dtype=np.float32), INITIAL)
     for _ in range(200):
         delta = (signal + rng.normal(0, noise, size)).astype(np.float32)
-        memory = method.observe(memory, delta, noise)
+        memory = method.observe(memory, delta, delta, noise)
     squares = memory["squares"]
     assert squares[:1000].mean() == pytest.approx(9.0, rel=0.05)
     assert abs(squares[1000:].mean()) < 0.05
-    naive = method.observe(memory, np.zeros(size, dtype=np.float32), 0.0)
+    naive = method.observe(memory, np.zeros(size), np.zeros(size, dtype=np.float32), 0.0)
     assert naive["squares"][1000:].mean() == pytest.approx(squares[1000:].mean() * 0.95, abs=1e-3)
 
 
 def test_merging_adds_parts_of_the_periods_adapter():
-    method = made("merging", weights=[0.25, 1.0])
+    method = made("merging", weights=[0.25, 1.0], average=False)
     _, memory = method.begin(1, {}, START, INITIAL)
     quarter, whole = method.merged(memory, START + 4)
     assert quarter == pytest.approx(START + 1)
     assert whole == pytest.approx(START + 4)
+
+
+def test_merging_takes_the_average_of_the_rounds_and_the_late_ones_count_more():
+    rng = np.random.default_rng(0)
+    method = made("merging")
+    _, memory = method.begin(1, {}, START, INITIAL)
+    rounds = [(START + 2 + rng.normal(0, 1, 4)).astype(np.float32) for _ in range(400)]
+    for parameters in rounds:
+        memory = method.observe(memory, parameters, START, 0.0)
+    (merged,) = method.merged(memory, rounds[-1])
+    assert merged == pytest.approx(START + 2, abs=0.3)
+    _, memory = method.begin(2, memory, START, INITIAL)
+    for value in (0.0, 0.0, 0.0, 1.0, 1.0, 1.0):
+        memory = method.observe(memory, np.full(4, value, dtype=np.float32), START, 0.0)
+    (merged,) = method.merged(memory, START)
+    assert (merged > 0.75).all()
+    assert (merged < 1.0).all()
 
 
 def test_the_teacher_is_the_last_periods_model():
