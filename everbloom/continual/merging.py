@@ -6,8 +6,9 @@ from typing import Annotated, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, NonNegativeFloat
 
+from everbloom.continual.penalty import implicit_step
 from everbloom.methods import ContinualMethod
 
 _LATE = 3
@@ -24,6 +25,8 @@ class Merging(ContinualMethod):
     """Whether the adapter is the average over the period's rounds, the later the more; else it is that of the best round."""
     weights: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
     """Parts of the adapter to choose from, by the period's validation: a period that taught noise leaves little behind. One: nothing to choose."""
+    strength: NonNegativeFloat = 0.0
+    """And a pull back to the model so far while the adapter is trained, as in `proximal`: it keeps still what the period says nothing of."""
     privacy_cost: ClassVar[str] = (
         "none: it reads released models alone; the choice is made by central validation, like that of rounds"
     )
@@ -37,6 +40,14 @@ class Merging(ContinualMethod):
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
         """See `ContinualMethod`."""
         return parameters, {"previous": parameters} if period else {}
+
+    def pull(
+        self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32], rate: float
+    ) -> NDArray[np.float32] | None:
+        """See `ContinualMethod`."""
+        if not self.strength or "previous" not in memory:
+            return None
+        return implicit_step(parameters, memory["previous"], self.strength, rate)
 
     def observe(
         self,
