@@ -164,9 +164,12 @@ class ContinualMethod(Method):
         return [parameters]
 
     def end(
-        self, memory: "Mapping[str, NDArray[np.float32]]", parameters: "NDArray[np.float32]"
+        self,
+        memory: "Mapping[str, NDArray[np.float32]]",
+        parameters: "NDArray[np.float32]",
+        trained: "NDArray[np.float32]",
     ) -> "dict[str, NDArray[np.float32]]":
-        """The memory after a period that ended with these parameters."""
+        """The memory after a period that ended with `parameters`, out of what its rounds had `trained` [params]."""
         return dict(memory)
 
     def teacher(self, memory: "Mapping[str, NDArray[np.float32]]") -> "NDArray[np.float32] | None":

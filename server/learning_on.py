@@ -49,9 +49,10 @@ class LearningOn:
         """Settles what a period's rounds ended with."""
         if self.method is None:
             return
-        candidates = self.method.merged(state.memory, state.parameters)
+        trained = state.parameters
+        candidates = self.method.merged(state.memory, trained)
         state.parameters = candidates[0] if len(candidates) == 1 else max(candidates, key=value)
-        state.memory = self.method.end(state.memory, state.parameters)
+        state.memory = self.method.end(state.memory, state.parameters, trained)
 
 
 def _noise_deviation(study: Study) -> float:

@@ -62,7 +62,7 @@ class Ewc(ContinualMethod):
         return {**memory, "squares": (1 - new) * memory["squares"] + new * squares}
 
     def end(
-        self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32]
+        self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32], trained: NDArray[np.float32]
     ) -> dict[str, NDArray[np.float32]]:
         """See `ContinualMethod`."""
         fisher = np.maximum(memory["squares"], 0)  # what is left below 0 is noise

@@ -21,12 +21,15 @@ class Merging(ContinualMethod):
     costs nothing."""
 
     name: Literal["merging"]
-    average: bool = True
-    """Whether the adapter is the average over the period's rounds, the later the more; else it is that of the best round."""
-    weights: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (1.0,)
+    weights: Annotated[tuple[Annotated[float, Field(gt=0, le=1)], ...], Field(min_length=1)] = (0.5,)
     """Parts of the adapter to choose from, by the period's validation: a period that taught noise leaves little behind. One: nothing to choose."""
+    start: Literal["trained", "merged"] = "trained"
+    """Where the next period's rounds begin: at the end of this one's, so that only what is served is merged and learning is as fast as in fine-tuning
+    (slow and fast weights: Tarvainen and Valpola, "Mean teachers", 2017), or at what was merged."""
+    average: bool = False
+    """Whether the adapter ends at the average over the period's rounds, the later the more, or at the best round."""
     strength: NonNegativeFloat = 0.0
-    """And a pull back to the model so far while the adapter is trained, as in `proximal`: it keeps still what the period says nothing of."""
+    """And a pull back to the merged model while the adapter is trained, as in `proximal`: it keeps still what the period says nothing of."""
     privacy_cost: ClassVar[str] = (
         "none: it reads released models alone; the choice is made by central validation, like that of rounds"
     )
@@ -39,7 +42,10 @@ class Merging(ContinualMethod):
         initial: NDArray[np.float32],
     ) -> tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]:
         """See `ContinualMethod`."""
-        return parameters, {"previous": parameters} if period else {}
+        if not period:
+            return parameters, {}
+        trained = memory.get("trained", parameters) if self.start == "trained" else parameters
+        return trained, {"previous": parameters, "trained": trained}
 
     def pull(
         self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32], rate: float
@@ -70,5 +76,15 @@ class Merging(ContinualMethod):
         """See `ContinualMethod`."""
         if "previous" not in memory:
             return [parameters]
-        adapter = memory.get("mean", parameters) - memory["previous"]
+        adapter = self._trained(memory, parameters) - memory["previous"]
         return [(memory["previous"] + np.float32(weight) * adapter).astype(np.float32) for weight in self.weights]
+
+    def end(
+        self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32], trained: NDArray[np.float32]
+    ) -> dict[str, NDArray[np.float32]]:
+        """See `ContinualMethod`."""
+        return {**memory, "trained": self._trained(memory, trained)}
+
+    @staticmethod
+    def _trained(memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32]) -> NDArray[np.float32]:
+        return memory.get("mean", parameters)

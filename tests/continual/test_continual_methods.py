@@ -27,7 +27,7 @@ def test_every_method_says_what_it_costs_and_changes_nothing_it_is_given(name):
         method.pull(memory, START, 0.5)
         observed = method.observe(memory, START, START, 0.1)
         merged = method.merged(observed, start + 1)
-        after = method.end(observed, merged[0])
+        after = method.end(observed, merged[0], start + 1)
         assert all(np.array_equal(memory[key], kept[key]) for key in kept)
         assert all(value.dtype == np.float32 and value.shape in (START.shape, (1,)) for value in after.values())
         assert all(one.dtype == np.float32 and one.shape == START.shape for one in merged)
@@ -78,7 +78,7 @@ def learnt(method, deltas, noise=0.0, memory=None, period=0):
     _, memory = method.begin(period, memory or {}, START, INITIAL)
     for delta in deltas:
         memory = method.observe(memory, START, np.asarray(delta, dtype=np.float32), noise)
-    return method.end(memory, START)
+    return method.end(memory, START, START)
 
 
 def test_ewc_holds_what_mattered():
@@ -124,7 +124,7 @@ def test_merging_adds_parts_of_the_periods_adapter():
 
 def test_merging_takes_the_average_of_the_rounds_and_the_late_ones_count_more():
     rng = np.random.default_rng(0)
-    method = made("merging")
+    method = made("merging", average=True, weights=[1.0])
     _, memory = method.begin(1, {}, START, INITIAL)
     rounds = [(START + 2 + rng.normal(0, 1, 4)).astype(np.float32) for _ in range(400)]
     for parameters in rounds:
@@ -137,6 +137,18 @@ def test_merging_takes_the_average_of_the_rounds_and_the_late_ones_count_more():
     (merged,) = method.merged(memory, START)
     assert (merged > 0.75).all()
     assert (merged < 1.0).all()
+
+
+def test_what_is_served_is_merged_and_what_is_trained_goes_on():
+    for kind, begins in (("trained", START + 4), ("merged", START + 2)):
+        method = made("merging", start=kind)
+        _, memory = method.begin(1, {}, START, INITIAL)
+        (served,) = method.merged(memory, START + 4)
+        assert served == pytest.approx(START + 2)
+        begun, memory = method.begin(2, method.end(memory, served, START + 4), served, INITIAL)
+        assert begun == pytest.approx(begins)
+        (served,) = method.merged(memory, START + 6)
+        assert served == pytest.approx(START + 4)
 
 
 def test_the_teacher_is_the_last_periods_model():
