@@ -23,7 +23,7 @@ def test_an_epoch_sees_every_training_positive_once(study):
     trainer = pooled(study)
     seen: Counter[int] = Counter()
 
-    def look(batch, masks, share, rng):
+    def look(batch, masks, share, known, rng):
         seen.update(batch.items[batch.weight > 0].tolist())
         return 0.0
 
@@ -43,7 +43,7 @@ def test_an_example_keeps_its_masks_in_whatever_batch(small, study_of, dropout):
         study = study_of(small(central={"batch": batch_size}, model={"user": {"dropout": dropout}}))
         trainer, found = pooled(study), {}
 
-        def look(batch, masks, share, rng, found=found):
+        def look(batch, masks, share, known, rng, found=found):
             assert (masks is None) == (dropout == 0)
             for row in range(len(batch)):
                 key = (*batch.items[row].tolist(), *batch.behaviour[row].tolist(), *batch.real[row].tolist())
