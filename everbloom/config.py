@@ -254,7 +254,7 @@ class ContinualConfig(Table):
     warm_rounds: PositiveInt | None = None
     """Rounds of period 0; default: `federation.rounds`, as in every other period."""
     optimizer: Literal["fresh", "carried"] = "fresh"
-    """Whether the server's optimizer starts each period afresh, or goes on with what it knows."""
+    """Whether the server's optimizer starts each period afresh, or goes on with what it knows (never where the model begins anew)."""
     panel: Annotated[float, Field(ge=0, lt=1)] = 0.2
     """This share of the users, drawn by the seed, never trains: what a model remembers of a past period is measured on them. With 0 everybody
     trains, and it is measured on what was learnt."""

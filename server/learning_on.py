@@ -20,9 +20,12 @@ class LearningOn:
 
     def __init__(self, study: Study) -> None:
         self.method = study.method
-        self.initial = study.layout.flat(study.new_model())
+        self.study = study
         continual = study.experiment.continual
-        self.carries_optimizer = continual is not None and continual.optimizer == "carried"
+        # What begins anew on everything must not be moved by what an optimizer remembers of an earlier training.
+        self.carries_optimizer = (
+            continual is not None and continual.optimizer == "carried" and not continual.method.whole_history
+        )
         learning = study.experiment.learning
         self.rate = learning.learning_rate * learning.local_steps
         self.noise = _noise_deviation(study)
@@ -30,9 +33,8 @@ class LearningOn:
     def begin(self, state: FederationState) -> None:
         """Before a period's first round."""
         if self.method is not None:
-            state.parameters, state.memory = self.method.begin(
-                state.period, state.memory, state.parameters, self.initial
-            )
+            initial = self.study.layout.flat(self.study.new_model())
+            state.parameters, state.memory = self.method.begin(state.period, state.memory, state.parameters, initial)
 
     def equip(self, strategy: FlatStrategy, state: FederationState) -> None:
         """Gives the strategy what a period's rounds need."""

@@ -245,6 +245,14 @@ def test_a_carried_optimizer_goes_on_where_it_was(run, lasting):
     assert steps == {"fresh": 2.0, "carried": 2.0 * PERIODS}
 
 
+def test_what_begins_anew_takes_no_optimizer_along(run, lasting):
+    """Its moments are a memory too, of people who may have deleted their data since."""
+    adam = {"name": "fedadam", "learning_rate": 0.01}
+    continual = {"method": "retrain", "optimizer": "carried"}
+    federation = run(lasting(continual=continual, federation={"cohort": 8, "optimizer": adam}))
+    assert float(federation.state.optimizer["step"][0]) == 2.0
+
+
 def test_a_teacher_is_counted_among_the_bytes(run, lasting):
     federation = run(lasting(continual={"method": "distillation"}))
     size = federation.study.layout.size() * 4
