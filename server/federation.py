@@ -119,6 +119,10 @@ class Federation:
             if period > 0 and self.study.timeline.has(period, "test"):
                 self._test(period, round=0)
             self.learning_on.begin(self.state)
+            if not (
+                period and self.learning_on.carries_optimizer
+            ):  # from where the rounds start, which a method decides
+                self.state.optimizer = self.strategy.state = self.config.optimizer.init(self.state.parameters)
             if self.rounds and self.study.timeline.has(period, "validation"):
                 self.measuring.validate_baseline(period)
                 self._validate()
@@ -259,8 +263,7 @@ class Federation:
         state.stopped = stop is not None and state.stale >= stop.patience
 
     def _end(self, period: int) -> None:
-        """Takes the period's best parameters; leave-one-out tests them now, and a continual run looks back. The optimizer starts the next period
-        afresh unless it is carried on."""
+        """Takes the period's best parameters; leave-one-out tests them now, and a continual run looks back."""
         state = self.state
         last = state.round
         if state.best is not None:
@@ -271,10 +274,7 @@ class Federation:
         if self.study.membership is not None:
             self.measuring.remember(self._scorer(state.parameters), after=period, round=last)
         if period + 1 < self.study.timeline.periods:
-            state.period, state.round, state.best, state.stale, state.stopped = period + 1, 0, None, 0, False
-            if not self.learning_on.carries_optimizer:
-                state.optimizer = self.config.optimizer.init(state.parameters)
-            self.strategy.state = state.optimizer
+            state.next_period()
             save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
 
     def _test(self, period: int, round: int) -> None:

@@ -58,3 +58,7 @@ class FederationState:
     clock: float | None = None
     """Simulated seconds since the run began, at the close of the last round; None where time is not simulated."""
     totals: Totals = field(default_factory=Totals)
+
+    def next_period(self) -> None:
+        """Moves on to the next period; its rounds begin with a fresh optimizer, unless that is carried on."""
+        self.period, self.round, self.best, self.stale, self.stopped = self.period + 1, 0, None, 0, False

@@ -13,7 +13,6 @@ from everbloom.data.events import BEHAVIOURS, EventLog
 from everbloom.data.timeline import Split, Timeline, TrainingWindow
 from everbloom.privacy.course import Course
 from everbloom.study import Study
-from server.state import FederationState
 
 STEP_SECONDS = 86_400
 """A step takes a day; the log's own time goes on from the end of the warm start."""
@@ -95,12 +94,6 @@ class Growth:
             log, whole.dataset.catalog, experiment.data, experiment.protocol, self._cuts[: period + 2]
         )
         return LoopStudy(experiment, replace(whole.dataset, events=log), timeline, whole.features, self.course)
-
-
-def next_period(state: FederationState, study: Study) -> None:
-    """Moves a state whose period is done on to the next, as a federation does between the periods of one study."""
-    state.period, state.round, state.best, state.stale, state.stopped = state.period + 1, 0, None, 0, False
-    state.optimizer = study.experiment.federation.optimizer.init(state.parameters)
 
 
 def _before(log: EventLog, time: int) -> EventLog:

@@ -22,7 +22,7 @@ from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
 from simulation.feedback.arms import Arm
-from simulation.feedback.growth import Clicks, Growth, LoopStudy, next_period
+from simulation.feedback.growth import Clicks, Growth, LoopStudy
 from simulation.feedback.measures import Meter
 from simulation.feedback.showing import Showing, Shown
 from simulation.feedback.tastes import Tastes
@@ -64,7 +64,7 @@ class Loop:
             yield record
             if step < self.feedback.steps:
                 study = self.growth.after(step, study.dataset.events, _clicks(shown, clicked))
-                next_period(state, study)
+                state.next_period()
                 state = train(study, run, state, self.observer)
 
     def _step(

@@ -252,8 +252,9 @@ def test_the_next_period_starts_from_the_best_with_a_fresh_optimizer(run, small)
     assert federation.state.optimizer["step"][0] == 2
     federation._end(0)
     assert np.array_equal(federation.state.parameters, best)
-    assert federation.state.optimizer["step"][0] == federation.strategy.state["step"][0] == 0
     assert (federation.state.period, federation.state.round, federation.state.best) == (1, 0, None)
+    federation._begin(1)
+    assert federation.state.optimizer["step"][0] == federation.strategy.state["step"][0] == 0
 
 
 def test_devices_are_asked_for_the_periods_own_events(run, small):

@@ -253,6 +253,26 @@ def test_what_begins_anew_takes_no_optimizer_along(run, lasting):
     assert float(federation.state.optimizer["step"][0]) == 2.0
 
 
+@pytest.mark.parametrize("method", ["retrain", "merging"])
+def test_the_optimizer_starts_where_the_rounds_do(run, lasting, method):
+    """FedAdam's anchor is where a period's rounds began, not what was served before it."""
+    adam = {"name": "fedadam", "learning_rate": 0.01, "anchor": 0.1}
+    federation = run.federation(lasting(continual={"method": method}, federation={"cohort": 8, "optimizer": adam}))
+    begun = {}
+    begin = federation._begin
+
+    def noted(period):
+        begin(period)
+        begun[period] = (federation.state.optimizer["anchor"], federation.state.parameters, federation.strategy.state)
+
+    federation._begin = noted
+    federation.run()
+    assert len(begun) == PERIODS
+    for anchor, start, held in begun.values():
+        assert np.array_equal(anchor, start)
+        assert np.array_equal(held["anchor"], start)
+
+
 def test_a_teacher_is_counted_among_the_bytes(run, lasting):
     federation = run(lasting(continual={"method": "distillation"}))
     size = federation.study.layout.size() * 4

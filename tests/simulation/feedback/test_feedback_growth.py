@@ -5,7 +5,7 @@ import pytest
 
 from everbloom.data.events import BEHAVIOURS
 from everbloom.data.timeline import positive_weights
-from simulation.feedback.growth import STEP_SECONDS, Clicks, Growth, next_period
+from simulation.feedback.growth import STEP_SECONDS, Clicks, Growth
 
 CLICKS = Clicks(np.array([3, 3, 0]), np.array([7, 2, 2], dtype=np.int32), np.array([0, 4, 1]))
 
@@ -70,6 +70,6 @@ def test_the_next_period_begins_anew_with_what_was_spent(opened):
     state = initial_state(study)
     state.participations[:] = 4
     state.round, state.stopped, state.stale, state.best = 3, True, 2, Best(0.5, 1, state.parameters)
-    next_period(state, study)
+    state.next_period()
     assert (state.period, state.round, state.stopped, state.stale, state.best) == (1, 0, False, 0, None)
     assert (state.participations == 4).all()
