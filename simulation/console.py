@@ -129,6 +129,21 @@ def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
+def rounds_bar(console: Console) -> Progress:
+    """A bar over the rounds of several runs, for a terminal; it vanishes when they are done. Quiet elsewhere."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rounds"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 @contextmanager
 def progress_bar(console: Console, what: str) -> Iterator[Any]:
     """A `Progress` callback that draws a bar on a terminal and is quiet elsewhere; the bar appears with the first call."""
