@@ -111,6 +111,30 @@ class ContentConfig(Table):
     """Initial weight of the last event's cosine; the others start at nothing."""
 
 
+class UserTextConfig(Table):
+    """A history in words: for a language model that reads it, and for people."""
+
+    language: Literal["en", "zh"] = "en"
+    """Whose ready phrases are used; other languages by `phrases` of their own."""
+    phrases: dict[BehaviourName, str] = Field(default_factory=dict)
+    """Own phrases instead, by behaviour: `{ view = "watched: {items}" }`."""
+    item: str | None = None
+    """Template of an item in a history; default: `data.text`. A search is told in its own words."""
+    layout: Literal["chronological", "grouped"] = "chronological"
+    """`chronological`: in the order of the events, what follows with the same behaviour joined; `grouped`: one phrase a behaviour."""
+    max_events: PositiveInt = 50
+    """The most recent events that are told."""
+    max_tokens: PositiveInt = 256
+    """And of these as many, newest first, as make at most so many tokens."""
+
+    @model_validator(mode="after")
+    def _phrases_name_items(self) -> "UserTextConfig":
+        for behaviour, phrase in self.phrases.items():
+            if phrase.count("{items}") != 1:
+                raise ValueError(f"phrases.{behaviour} must name {{items}} once, given: {phrase!r}")
+        return self
+
+
 class UserModelConfig(Table):
     """Causal transformer over the item vectors of the history."""
 
@@ -131,6 +155,7 @@ class UserModelConfig(Table):
     personal: bool = False
     """Every device has an offset of its user vectors that it learns for itself, with `learning.personal_rate`, keeps from round to round, and never
     sends."""
+    text: UserTextConfig = UserTextConfig()
 
 
 class ModelConfig(Table):
