@@ -16,6 +16,7 @@ from everbloom.methods import (
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
+    MODALITIES,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
@@ -25,6 +26,7 @@ from everbloom.methods import (
     Exploration,
     FeatureEncoder,
     Mechanism,
+    Modality,
     Objective,
     ServerOptimizer,
     Source,
@@ -85,10 +87,35 @@ class ProtocolConfig(Table):
     exists. Several origins make a rolling evaluation (`everbloom rolling`)."""
 
 
+def _modalities(tables: Any) -> Any:
+    """Those that are switched off are left out; a table without `name` is the method that its key names."""
+    if not isinstance(tables, Mapping):
+        return tables
+    there = {key: table for key, table in tables.items() if table is not None and table != "none"}
+    known = MODALITIES.names()
+    return {
+        key: {"name": key, **table} if key in known and isinstance(table, Mapping) else table
+        for key, table in there.items()
+    }
+
+
+ModalityKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+
+
 class ItemModelConfig(Table):
     """Item vector = adapter(frozen features) + embedding; and a bias."""
 
     features: Annotated[SerializeAsAny[FeatureEncoder], BeforeValidator(FEATURE_ENCODERS.parse)] | None = None
+    """Of the items' texts: one kind of content, which needs no list of modalities."""
+    modalities: Annotated[
+        dict[ModalityKey, Annotated[SerializeAsAny[Modality], BeforeValidator(MODALITIES.parse)]],
+        BeforeValidator(_modalities),
+    ] = Field(default_factory=dict)
+    """Instead of `features`: several kinds of content, each a table of its own with a name of your choice, `[model.items.modalities.price]`. Where
+    that is a method's, `name` may be left out; `-s model.items.modalities.price=none` switches one off."""
+    fusion: Literal["gated", "linear"] = "gated"
+    """How modalities become one vector. `gated`: an adapter each, mixed by weights that depend on the item's content; `linear`: one adapter over all
+    of them, which is where the gated one starts from. Either way an item that lacks a modality has a vector of the usual length."""
     feature_dim: PositiveInt | None = None
     """Public reduction (PCA over the catalogue) of the features to this width; None keeps them whole."""
     embedding: bool = True
@@ -100,6 +127,21 @@ class ItemModelConfig(Table):
     """Popularity bias: one parameter per item, a linear function of the features, or none."""
     bias_scale: PositiveFloat = 1.0
     """Unit of the bias parameters. Under a clip norm it decides how much of a gradient's norm, hence of the privacy budget, goes to popularity."""
+
+    @property
+    def described(self) -> bool:
+        """Whether items have features of their content."""
+        return self.features is not None or bool(self.modalities)
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> "ItemModelConfig":
+        if self.features is not None and self.modalities:
+            raise ValueError(
+                "features is the one modality of a model without a list of them; give [model.items.modalities] or features, not both"
+            )
+        if self.modalities and self.feature_dim is not None:
+            raise ValueError("feature_dim belongs to features; give a modality its own dims")
+        return self
 
 
 class ContentConfig(Table):
@@ -172,13 +214,13 @@ class ModelConfig(Table):
     def _consistent(self) -> "ModelConfig":
         if self.dim % self.user.heads:
             raise ValueError(f"dim {self.dim} must be a multiple of user.heads {self.user.heads}")
-        if self.items.features is None and not self.items.embedding:
+        if not self.items.described and not self.items.embedding:
             raise ValueError(
                 "items need features or an embedding; set items.embedding = true or give [model.items.features]"
             )
-        if self.items.features is None and (self.items.feature_dim or self.items.bias == "features" or self.content):
+        if not self.items.described and (self.items.feature_dim or self.items.bias == "features" or self.content):
             raise ValueError(
-                'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features]'
+                'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features] or modalities'
             )
         return self
 

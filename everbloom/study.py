@@ -3,15 +3,13 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from everbloom.data.home import feature_cache
 from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
 from everbloom.experiment import Experiment
 from everbloom.methods import ContinualMethod, Progress
+from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.catalogue import features_of
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
@@ -23,12 +21,12 @@ from everbloom.wire import Terms
 
 @dataclass(frozen=True)
 class Study:
-    """`features` [items, width] or None. Everything here is a function of the experiment and the data set."""
+    """Everything here is a function of the experiment and the data set."""
 
     experiment: Experiment
     dataset: Dataset
     timeline: Timeline
-    features: NDArray[np.float32] | None
+    features: ItemFeatures | None
 
     @cached_property
     def plan(self) -> PrivacyPlan | None:

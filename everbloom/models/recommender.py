@@ -9,12 +9,16 @@ from torch import nn
 
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
+from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.reduction import principal_components
+from everbloom.models.fusion import GatedFusion
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.scores import SCORES
 from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
+
+Features = ItemFeatures | NDArray[np.float32]
 
 
 class CatalogueVectors(NamedTuple):
@@ -27,19 +31,24 @@ class CatalogueVectors(NamedTuple):
 class Recommender(nn.Module):
     """score(user's history, item)."""
 
-    def __init__(self, items: int, features: NDArray[np.float32] | None, config: ModelConfig) -> None:
-        """`features` [items, width]: the frozen ones of the items' texts, whole."""
+    def __init__(self, items: int, features: Features | None, config: ModelConfig) -> None:
+        """`features`: the frozen ones of the items' content, whole; an array [items, width] is that of their texts."""
         super().__init__()
         self.history = config.user.history
-        reduced = features
-        if features is not None and config.items.feature_dim is not None:
-            reduced = principal_components(features, config.items.feature_dim)
-        self.item = ItemEncoder(items, config.dim, None if reduced is None else torch.from_numpy(reduced), config.items)
+        whole = ItemFeatures.of(features) if isinstance(features, np.ndarray) else features
+        reduced = whole
+        if whole is not None and config.items.feature_dim is not None:
+            reduced = ItemFeatures.of(principal_components(whole.matrix, config.items.feature_dim))
+        fusion = None
+        if reduced is not None and config.items.modalities and config.items.fusion == "gated":
+            fusion = GatedFusion(reduced, config.dim)
+        fused = None if reduced is None else torch.from_numpy(reduced.fused())
+        self.item = ItemEncoder(items, config.dim, fused, config.items, fusion)
         self.user = UserEncoder(config.dim, config.user)
         self.score = SCORES[config.score](config.dim)
         self.content = (
-            ContentMatch(torch.from_numpy(features), config.content)
-            if config.content is not None and features is not None
+            ContentMatch(torch.from_numpy(whole.fused()), config.content)
+            if config.content is not None and whole is not None
             else None
         )
         self.personal = nn.Embedding(1, config.dim) if config.user.personal else None
@@ -118,7 +127,7 @@ def layout_of(model: Recommender) -> ParameterLayout:
     return ParameterLayout.of(model, PERSONAL)
 
 
-def build_recommender(items: int, features: NDArray[np.float32] | None, config: ModelConfig, seed: int) -> Recommender:
+def build_recommender(items: int, features: Features | None, config: ModelConfig, seed: int) -> Recommender:
     """A freshly initialised recommender; the same on every side that has the same catalogue, configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialise"))

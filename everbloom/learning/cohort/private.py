@@ -7,6 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from everbloom.config import LearningConfig
+from everbloom.errors import InputError
 from everbloom.learning.cohort import item_norms, norms
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
@@ -26,6 +27,11 @@ class PrivateTraining:
     """DP-SGD steps of a plan. `skeleton` is the model without its parameters; personal ones, which `check_model` refuses here, it has none."""
 
     def __init__(self, skeleton: Skeleton, learning: LearningConfig, plan: DpSgdPlan, budget: Budget) -> None:
+        if skeleton.model.item.fusion is not None:
+            raise InputError(
+                'model.items.fusion = "gated": a whole cohort\'s per-example gradients cannot be taken through it; '
+                'set runtime.clients = "one-by-one", or fusion = "linear"'
+            )
         self.skeleton = skeleton
         self.model = skeleton.model
         self.learning = learning
