@@ -66,7 +66,7 @@ def _modality(
         found = _cached(cache, modality.fingerprint(), identities, lambda: modality.encode(given, progress))
     except DataError as error:
         raise DataError(f"model.items.modalities.{name}: {error}") from None
-    known = np.isfinite(found).all(axis=1)
+    known = np.isfinite(found).all(axis=1) & found.any(axis=1)
     if not known.any():
         raise DataError(f"model.items.modalities.{name}: it knows none of {len(given)} items; check what it reads")
     if modality.dims is not None:

@@ -37,7 +37,8 @@ class Numbers(Modality):
         raw = np.array([[float(part) if part else np.nan for part in given.split("|")] for given in inputs])
         if self.log:
             raw = np.log(np.where(raw > 0, raw, np.nan))
-        known = np.isfinite(raw)
+        raw[~np.isfinite(raw)] = np.nan
+        known = ~np.isnan(raw)
         some = known.any(axis=0)
         mean, deviation = (np.zeros(len(self.fields)) for _ in range(2))
         mean[some], deviation[some] = np.nanmean(raw[:, some], axis=0), np.nanstd(raw[:, some], axis=0)
