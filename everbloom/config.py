@@ -133,6 +133,20 @@ class ItemModelConfig(Table):
         """Whether items have features of their content."""
         return self.features is not None or bool(self.modalities)
 
+    @property
+    def text_block(self) -> int:
+        """Which of the modalities is that of texts (the first, if several are); -1: none is."""
+        if self.features is not None:
+            return 0
+        return next((place for place, kind in enumerate(self.modalities.values()) if kind.text_encoder is not None), -1)
+
+    @property
+    def text_encoder(self) -> FeatureEncoder | None:
+        """What encodes the items' texts."""
+        if self.features is not None or self.text_block < 0:
+            return self.features
+        return list(self.modalities.values())[self.text_block].text_encoder
+
     @model_validator(mode="after")
     def _one_way_to_say_it(self) -> "ItemModelConfig":
         if self.features is not None and self.modalities:
@@ -194,6 +208,9 @@ class UserModelConfig(Table):
     gaps: bool = False
     """Read how long ago the event before was, at each event and when the next one is to be predicted. Wants timestamps and `protocol.name =
     "timeline"`, which says when that is."""
+    searches: bool = False
+    """Read what was last searched for, before each event and before what is to be predicted: the search's text, by the encoder of the items' texts,
+    which must be a language model. Other models read past searches."""
     personal: bool = False
     """Every device has an offset of its user vectors that it learns for itself, with `learning.personal_rate`, keeps from round to round, and never
     sends."""
@@ -221,6 +238,12 @@ class ModelConfig(Table):
         if not self.items.described and (self.items.feature_dim or self.items.bias == "features" or self.content):
             raise ValueError(
                 'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features] or modalities'
+            )
+        encoder = self.items.text_encoder
+        if self.user.searches and not (encoder is not None and encoder.of_each_text_alone):
+            raise ValueError(
+                "user.searches needs items whose texts are encoded one by one, so that a device can encode what was searched for; "
+                'set items.features = { name = "lm" }'
             )
         return self
 

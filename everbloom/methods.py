@@ -59,6 +59,9 @@ class Source(Method):
 class FeatureEncoder(Method):
     """Turns item texts into frozen feature vectors."""
 
+    of_each_text_alone: ClassVar[bool] = False
+    """Whether a text's features depend on that text alone, and other texts can be encoded to compare with it."""
+
     @abstractmethod
     def encode(self, texts: list[str], progress: Progress) -> "NDArray[np.float32]":
         """[items, features] float32, a pure function of the texts and of this configuration."""
@@ -75,6 +78,11 @@ class Modality(Method):
     """How much it counts beside the others, before anything is learnt."""
     dims: PositiveInt | None = None
     """Public reduction (PCA over the items that have it) to this width; None keeps it whole."""
+
+    @property
+    def text_encoder(self) -> FeatureEncoder | None:
+        """What encodes a text, if it is texts that this reads."""
+        return None
 
     @abstractmethod
     def read(self, catalog: "Catalog", text: str) -> list[str]:

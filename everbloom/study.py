@@ -7,10 +7,11 @@ from everbloom.data.home import feature_cache
 from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
+from everbloom.errors import DataError
 from everbloom.experiment import Experiment
 from everbloom.methods import ContinualMethod, Progress
 from everbloom.models.features.blocks import ItemFeatures
-from everbloom.models.features.catalogue import features_of
+from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.privacy.course import Course
@@ -109,6 +110,13 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
         dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
+    if experiment.model.user.searches:
+        texts = dataset.events.searches.texts
+        if not texts:
+            raise DataError(
+                "model.user.searches: this log holds no search; use data with searches, or searches = false"
+            )
+        features = with_searches(features, texts, experiment.model, feature_cache(), encoding)
     study = Study(experiment, dataset, timeline, features)
     if study.plan is not None:
         check_model(study.plan, study.new_model(), study.layout.names("personal"))

@@ -44,7 +44,9 @@ class Recommender(nn.Module):
             fusion = GatedFusion(reduced, config.dim)
         fused = None if reduced is None else torch.from_numpy(reduced.fused())
         self.item = ItemEncoder(items, config.dim, fused, config.items, fusion)
-        self.user = UserEncoder(config.dim, config.user)
+        self.user = UserEncoder(config.dim, config.user, _searches(whole, config))
+        if self.user.search is not None and whole is not None:
+            _begin_as_items(self.user.search, self.item, whole, config)
         self.score = SCORES[config.score](config.dim)
         self.content = (
             ContentMatch(torch.from_numpy(whole.fused()), config.content)
@@ -115,6 +117,29 @@ class Recommender(nn.Module):
 
 PERSONAL = ("personal.",)
 """Names of a recommender's parameters that never leave a device begin so."""
+
+
+def _searches(features: ItemFeatures | None, config: ModelConfig) -> torch.Tensor | None:
+    """[texts, width] of what was searched for, if the model reads it."""
+    if not config.user.searches:
+        return None
+    assert features is not None, "the features of searches come with those of items"
+    assert features.searches is not None, "the features of searches come with those of items"
+    return torch.from_numpy(features.searches)
+
+
+def _begin_as_items(search: nn.Linear, item: ItemEncoder, features: ItemFeatures, config: ModelConfig) -> None:
+    """A search begins as the item of that text: where both read the same features, by the same adapter."""
+    block = config.items.text_block
+    start = sum(features.widths[:block])
+    with torch.no_grad():
+        weight = item.fusion.adapters[block].weight if item.fusion is not None else None
+        if item.adapter is not None:
+            weight = item.adapter.weight[:, start : start + features.widths[block]]
+        if isinstance(weight, torch.Tensor) and weight.shape == search.weight.shape:
+            search.weight.copy_(weight)
+        else:  # the items' features are reduced, those of searches are not
+            nn.init.orthogonal_(search.weight)
 
 
 def _first_row(users: torch.Tensor) -> torch.Tensor:

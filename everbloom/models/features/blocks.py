@@ -1,4 +1,4 @@
-"""The frozen features of a catalogue: one block of columns for each modality."""
+"""The frozen features that a model reads: of items, one block of columns for each modality, and of what is searched for."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 @dataclass(frozen=True, eq=False)
 class ItemFeatures:
     """`matrix` [items, width] float32: each modality's columns after those of the one before, zero where an item lacks it; `names`, `widths`,
-    `weights` of the modalities; `present` [items, modalities] bool.
+    `weights` of the modalities; `present` [items, modalities] bool. `searches` [texts, width]: of the texts that were searched for, where a model
+    reads them; these are private, and stay where the log is.
     """
 
     matrix: NDArray[np.float32]
@@ -17,6 +18,7 @@ class ItemFeatures:
     widths: tuple[int, ...]
     weights: tuple[float, ...]
     present: NDArray[np.bool_]
+    searches: NDArray[np.float32] | None = None
 
     @classmethod
     def of(cls, matrix: NDArray[np.float32]) -> "ItemFeatures":

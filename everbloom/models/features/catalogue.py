@@ -3,13 +3,14 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from everbloom.config import ItemModelConfig
+from everbloom.config import ItemModelConfig, ModelConfig
 from everbloom.data.catalog import Catalog
 from everbloom.errors import DataError
 from everbloom.methods import Modality, Progress
@@ -50,6 +51,23 @@ def catalogue_features(
     if encoder is None:
         return None
     return _cached(cache, encoder.fingerprint(), texts, lambda: encoder.encode(texts, progress))
+
+
+def with_searches(
+    features: ItemFeatures | None, texts: Sequence[str], config: ModelConfig, cache: Path | None, progress: Progress
+) -> ItemFeatures | None:
+    """The features with those of what was searched for, if the model reads it. `cache` None keeps nothing: a device's searches are nobody else's."""
+    encoder = config.items.text_encoder
+    if features is None or encoder is None or not config.user.searches:
+        return features
+    given = list(texts)
+    if not given:  # a device whose user has not searched for anything yet: as wide as anybody's
+        return replace(features, searches=encoder.encode([""], progress)[:0])
+    if cache is None:
+        return replace(features, searches=encoder.encode(given, progress))
+    return replace(
+        features, searches=_cached(cache, encoder.fingerprint(), given, lambda: encoder.encode(given, progress))
+    )
 
 
 def _modality(

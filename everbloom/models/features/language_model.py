@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ PACKAGED = "minilm"
 class LanguageModelFeatures(FeatureEncoder):
     """Pooled last hidden states of any `transformers` AutoModel, scaled to unit length."""
 
+    of_each_text_alone: ClassVar[bool] = True
     name: Literal["lm"]
     model: str = PACKAGED
     """`minilm` (packaged), a hub id, or a local folder."""

@@ -19,6 +19,11 @@ class TextModality(Modality):
     template: str | None = None
     """Default: `data.text`."""
 
+    @property
+    def text_encoder(self) -> FeatureEncoder:
+        """See `Modality`."""
+        return self.encoder
+
     def read(self, catalog: Catalog, text: str) -> list[str]:
         """The texts."""
         return catalog.texts(text) if self.template is None else catalog.texts(self.template, "template")
