@@ -18,6 +18,7 @@ from everbloom.data.events import EventLog
 from everbloom.data.home import feature_cache
 from everbloom.errors import DataError, PrivacyError
 from everbloom.models.features.catalogue import features_of, with_searches
+from everbloom.models.towers.states import item_states
 from everbloom.privacy.budget import Budget
 from everbloom.privacy.secure_aggregation.device import SecureDevice
 from everbloom.privacy.secure_aggregation.keys import identity
@@ -178,6 +179,7 @@ def _stored_workbench(folder: Path, terms_json: str) -> Workbench:
     catalog = Catalog.open(folder / "catalog")
     features = features_of(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
     if terms.model.user.searches:
-        texts = EventLog.open(folder / "events").searches.texts
-        features = with_searches(features, texts, terms.model, None, _quiet)
-    return build_workbench(terms, catalog.first_seen, features)
+        searched = EventLog.open(folder / "events").searches.texts
+        features = with_searches(features, searched, terms.model, None, _quiet)
+    texts = item_states(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
+    return build_workbench(terms, catalog.first_seen, features, texts)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
     from numpy.typing import NDArray
+    from torch import nn
 
     from everbloom.availability.presence import Presence
     from everbloom.continual.distillation import Distillation
@@ -61,6 +62,8 @@ class FeatureEncoder(Method):
 
     of_each_text_alone: ClassVar[bool] = False
     """Whether a text's features depend on that text alone, and other texts can be encoded to compare with it."""
+    tunable: ClassVar[bool] = False
+    """Whether it is a language model that `model.items.tower` can fine-tune."""
 
     @abstractmethod
     def encode(self, texts: list[str], progress: Progress) -> "NDArray[np.float32]":
@@ -101,6 +104,23 @@ class Modality(Method):
     def identities(self, inputs: list[str]) -> "Iterable[str]":
         """What the cache is to know of the inputs: where they name files, also what these hold."""
         return inputs
+
+
+class Adapter(Method):
+    """What is trained of a language model that is frozen otherwise: a small branch beside each of some of its linear layers."""
+
+    exact_averaging: ClassVar[bool]
+    """Whether the mean of devices' parameters gives the mean of what their branches do to a hidden state."""
+
+    @abstractmethod
+    def branch(self, met: int, out: int) -> "nn.Module":
+        """Beside a layer from width `met` to `out`: a module called with (x [..., met], the layer's own output [..., out]) that gives what is added
+        to the output. It adds nothing at first. What is trained in it are `nn.Linear`s; whatever it draws, it draws from the ambient generator.
+        """
+
+    @abstractmethod
+    def targets(self, architecture: str) -> tuple[str, ...]:
+        """Names of the layers that have a branch by default in models of this `model_type`; none: they have to be named."""
 
 
 class Objective(Method):
@@ -283,6 +303,16 @@ MODALITIES: Registry[Modality] = Registry(
         "numbers": "everbloom.models.features.numbers:Numbers",
         "vectors": "everbloom.models.features.vectors:Vectors",
         "image": "everbloom.models.features.image:Images",
+    },
+)
+
+ADAPTERS: Registry[Adapter] = Registry(
+    "adapter",
+    Adapter,  # type: ignore[type-abstract]
+    {
+        "ffa-lora": "everbloom.models.towers.adapters.ffa_lora:FfaLora",
+        "lora": "everbloom.models.towers.adapters.lora:Lora",
+        "bottleneck": "everbloom.models.towers.adapters.bottleneck:Bottleneck",
     },
 )
 

@@ -10,11 +10,12 @@ from torch import nn
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
 from everbloom.models.features.blocks import ItemFeatures
-from everbloom.models.features.reduction import principal_components
+from everbloom.models.features.reduction import PrincipalMap
 from everbloom.models.fusion import GatedFusion
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.scores import SCORES
+from everbloom.models.towers.states import TextStates
 from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
 
@@ -31,19 +32,22 @@ class CatalogueVectors(NamedTuple):
 class Recommender(nn.Module):
     """score(user's history, item)."""
 
-    def __init__(self, items: int, features: Features | None, config: ModelConfig) -> None:
-        """`features`: the frozen ones of the items' content, whole; an array [items, width] is that of their texts."""
+    def __init__(
+        self, items: int, features: Features | None, config: ModelConfig, texts: TextStates | None = None
+    ) -> None:
+        """`features`: the frozen ones of the items' content, whole; an array [items, width] is that of their texts. `texts`: their hidden states,
+        where the language model is fine-tuned."""
         super().__init__()
         self.history = config.user.history
         whole = ItemFeatures.of(features) if isinstance(features, np.ndarray) else features
-        reduced = whole
+        reduced, reduction, fusion = whole, None, None
         if whole is not None and config.items.feature_dim is not None:
-            reduced = ItemFeatures.of(principal_components(whole.matrix, config.items.feature_dim))
-        fusion = None
+            reduction = PrincipalMap.of(whole.matrix, config.items.feature_dim)
+            reduced = ItemFeatures.of(reduction.apply(whole.matrix))
         if reduced is not None and config.items.modalities and config.items.fusion == "gated":
             fusion = GatedFusion(reduced, config.dim)
         fused = None if reduced is None else torch.from_numpy(reduced.fused())
-        self.item = ItemEncoder(items, config.dim, fused, config.items, fusion)
+        self.item = ItemEncoder(items, config.dim, fused, config.items, texts, reduction, fusion)
         self.user = UserEncoder(config.dim, config.user, _searches(whole, config))
         if self.user.search is not None and whole is not None:
             _begin_as_items(self.user.search, self.item, whole, config)
@@ -152,8 +156,14 @@ def layout_of(model: Recommender) -> ParameterLayout:
     return ParameterLayout.of(model, PERSONAL)
 
 
-def build_recommender(items: int, features: Features | None, config: ModelConfig, seed: int) -> Recommender:
+def build_recommender(
+    items: int,
+    features: Features | None,
+    config: ModelConfig,
+    seed: int,
+    texts: TextStates | None = None,
+) -> Recommender:
     """A freshly initialised recommender; the same on every side that has the same catalogue, configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialise"))
-        return Recommender(items, features, config)
+        return Recommender(items, features, config, texts)
