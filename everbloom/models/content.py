@@ -51,11 +51,11 @@ class ContentMatch(nn.Module):
         return ((read * real.unsqueeze(-1)).squeeze(1) * self.weight.weight.view(1, -1, 1)).sum(dim=1)
 
     def by_event(self, items: torch.Tensor, length: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
-        """[users, events, candidates] what each event of the histories adds to the score of candidates with these (unit) features [candidates, width]."""
+        """[users, events, candidates] what each event adds to the score of candidates with these features [candidates, width], of unit length."""
         read, real = self._read(items, length.unsqueeze(1))
         terms = (read * real.unsqueeze(-1)).squeeze(1) * self.weight.weight.view(1, -1, 1) @ features.T
         place = length.unsqueeze(1) - 1 - torch.arange(self.lags, device=items.device)
-        added = torch.zeros((len(items), max(items.shape[1], 1), len(features)), device=items.device)
+        added = terms.new_zeros((len(items), max(items.shape[1], 1), len(features)))
         added.scatter_add_(1, place.clamp(min=0).unsqueeze(2).expand_as(terms), terms)
         return added[:, : items.shape[1]]
 

@@ -9,7 +9,7 @@ from torch import nn
 
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
-from everbloom.models.features.reduction import principal_components
+from everbloom.models.features.reduction import project_like
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.scores import SCORES
@@ -39,9 +39,8 @@ class Recommender(nn.Module):
         """`features` [items, width]: the frozen ones of the items' texts, whole."""
         super().__init__()
         self.history = config.user.history
-        reduced = features
-        if features is not None and config.items.feature_dim is not None:
-            reduced = principal_components(features, config.items.feature_dim)
+        self.feature_dim = config.items.feature_dim
+        reduced = None if features is None else project_like(features, self.feature_dim, features)
         self.item = ItemEncoder(items, config.dim, None if reduced is None else torch.from_numpy(reduced), config.items)
         self.user = UserEncoder(config.dim, config.user)
         self.score = SCORES[config.score](config.dim)

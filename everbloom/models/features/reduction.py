@@ -15,6 +15,11 @@ def principal_components(features: NDArray[np.float32], dims: int) -> NDArray[np
     return PrincipalAxes.fit(features, dims).project(features)
 
 
+def project_like(features: NDArray[np.float32], dims: int | None, others: NDArray[np.float32]) -> NDArray[np.float32]:
+    """[others, dims]: other features on the principal axes of a catalogue's `features`; None leaves them as they are."""
+    return others if dims is None else PrincipalAxes.fit(features, dims).project(others)
+
+
 @dataclass(frozen=True, eq=False)
 class PrincipalAxes:
     """Where a catalogue's features vary most: `mean` [width], `axes` [width, kept] in float64, their standard deviations [kept] (infinite where there
