@@ -13,6 +13,8 @@ from rich.table import Table
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.explanations.faithfulness import Faithfulness, faithfulness
 from everbloom.explanations.recommending import Recommending
+from everbloom.models.recommender import layout_of
+from everbloom.models.settled import settled
 from simulation.export import one_user
 from simulation.trained import Trained, open_trained
 
@@ -20,7 +22,9 @@ from simulation.trained import Trained, open_trained
 def of_run(trained: Trained, users: int, most: int, seed: int) -> Faithfulness:
     """Over a seeded sample of the run's users."""
     log = trained.study.dataset.events
-    scorer = ModelScorer(trained.model, trained.study.layout, trained.parameters, log)
+    model = settled(trained.model)
+    layout = layout_of(model)
+    scorer = ModelScorer(model, layout, layout.flat(model), log)
     sample = np.random.default_rng(seed).choice(log.users, min(users, log.users), replace=False)
     histories = ((one_user(log, int(user)), trained.personal(int(user))) for user in sample)
     return faithfulness(Recommending(scorer), histories, now=trained.now, seed=seed, most=most)

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch.nn import functional
 
 from everbloom.config import ModelConfig
 from everbloom.data.events import EventLog
@@ -21,6 +22,7 @@ from everbloom.data.strings import StringColumn
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommending
+from everbloom.models.other_texts import OtherTexts
 from everbloom.models.recommender import build_recommender, layout_of
 
 WIDTH = 384
@@ -40,11 +42,13 @@ def prepared(tables: dict[str, object], items: int, history: int) -> tuple[Recom
     config = ModelConfig.model_validate(tables)
     rng = np.random.default_rng(1)
     features = None
-    without: dict[str, np.ndarray] = {}
+    without: dict[str, OtherTexts] = {}
     if config.items.features is not None:
         features = rng.normal(size=(items, WIDTH)).astype(np.float32)
-        without = {name: rng.normal(size=(items, WIDTH)).astype(np.float32) for name in ("title", "genres")}
     model = build_recommender(items, features, config, seed=1)
+    if model.item.features is not None and features is not None:
+        texts = OtherTexts(model.item.features.flip(0), functional.normalize(torch.from_numpy(features).flip(0), dim=1))
+        without = {"title": texts, "genres": texts}
     log = EventLog.build(
         user=np.zeros(history, dtype=np.int32),
         item=rng.choice(items, history, replace=False).astype(np.int32),
@@ -55,7 +59,7 @@ def prepared(tables: dict[str, object], items: int, history: int) -> tuple[Recom
     )
     layout = layout_of(model)
     scorer = ModelScorer(model, layout, layout.flat(model), log)
-    return Recommending(scorer, parts_of(model, features, without)), log
+    return Recommending(scorer, parts_of(model, without)), log
 
 
 def milliseconds(

@@ -23,9 +23,10 @@ from everbloom.explanations.parts import Parts, parts_of
 from everbloom.explanations.recommending import Recommended, Recommending
 from everbloom.explanations.sentences import LANGUAGES, SAID, sentence
 from everbloom.models.features.catalogue import DEFAULT_TEXT
-from everbloom.models.features.left_out import features_without_fields
+from everbloom.models.other_texts import read_texts, texts_without_fields
 from everbloom.models.phrases import with_phrases
 from everbloom.models.recommender import Recommender, layout_of
+from everbloom.models.settled import settled
 from simulation.console import progress_bar
 from simulation.export import one_user
 from simulation.trained import Trained, open_trained
@@ -90,20 +91,18 @@ def answer(asked: Asked, console: Console, progress: Console, as_json: bool) -> 
 
 def _known(trained: Trained, name: str) -> Person:
     user = trained.user(name)
-    return Person(one_user(trained.study.dataset.events, user), trained.model, trained.personal(user))
+    return Person(one_user(trained.study.dataset.events, user), settled(trained.model), trained.personal(user))
 
 
 def _described(trained: Trained, phrases: list[str], progress: Console) -> Person:
     """Somebody who has met each phrase as if it were an item."""
     study = trained.study
-    encoder, template = study.experiment.model.items.features, study.experiment.data.text or DEFAULT_TEXT
-    features = np.zeros((len(phrases), 0), dtype=np.float32)
-    if encoder is not None:
-        with progress_bar(progress, "reading the words") as bar:
-            features = encoder.encode_within(study.dataset.catalog.texts(template), phrases, bar)
-        for phrase in (phrase for phrase, row in zip(phrases, features, strict=True) if not row.any()):
-            raise ConfigError(f"--text: the model's encoder knows no word of {phrase!r}; use words of the item texts")
-    model = with_phrases(trained.model, study.features, features)
+    texts = study.dataset.catalog.texts(study.experiment.data.text or DEFAULT_TEXT)
+    with progress_bar(progress, "reading the words") as bar:
+        read = read_texts(trained.model, study.experiment.model.items, texts, phrases, feature_cache(), bar)
+    for phrase in (phrase for phrase, row in zip(phrases, read.unit, strict=True) if not row.any()):
+        raise ConfigError(f"--text: the model's encoder knows no word of {phrase!r}; use words of the item texts")
+    model = with_phrases(trained.model, read)
     log, items = study.dataset.events, len(study.dataset.catalog)
     usual = np.bincount(log.behaviour).argmax()
     history = EventLog.build(
@@ -134,11 +133,12 @@ def _recommended(trained: Trained, person: Person, asked: Asked, progress: Conso
 
 def _parts(trained: Trained, progress: Console) -> Parts:
     study = trained.study
+    data, model = study.dataset, study.experiment.model.items
     with progress_bar(progress, "encoding items without each field") as bar:
-        without = features_without_fields(
-            study.dataset.catalog, study.experiment.data.text, study.experiment.model.items, feature_cache(), bar
+        without = texts_without_fields(
+            trained.model, model, data.catalog, study.experiment.data.text, feature_cache(), bar
         )
-    return parts_of(trained.model, study.features, without)
+    return parts_of(settled(trained.model), without)
 
 
 class _Shown:

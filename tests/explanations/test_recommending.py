@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import torch
 from explained_models import FEATURES, ITEMS, model_of, scorer_of
+from torch.nn import functional
 
 from everbloom.data.events import BEHAVIOURS
 from everbloom.explanations.attribution import leave_one_out
 from everbloom.explanations.counterfactuals import asked_now, pieces
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommending
+from everbloom.models.other_texts import OtherTexts
 from everbloom.models.phrases import with_phrases
 from everbloom.models.users import Circumstances
 
 NOW = 10**6
+UNIT = functional.normalize(torch.from_numpy(FEATURES), dim=1)
 
 
 def every_score(model, log) -> np.ndarray:
@@ -74,9 +77,8 @@ def test_parts_are_what_a_score_loses_without_them(one_log, kind):
     """By hand, with the vectors and features of the candidates alone; the history is read as it was."""
     log, model = one_log([3, 9, 21]), model_of(kind)
     scorer = scorer_of(model, log)
-    features = FEATURES if model.item.features is not None else None
-    other = {"genres": np.roll(FEATURES, 1, axis=0)}
-    parts = parts_of(model, features, other)
+    features = model.item.features
+    parts = parts_of(model, {} if features is None else {"genres": OtherTexts(features.roll(1, 0), UNIT.roll(1, 0))})
     chosen = np.array([30, 8])
     found = Recommending(scorer, parts).explain(log, chosen, now=NOW)
     names = {"ids": ["collaborative", "popularity"], "content": ["field:genres", "text", "popularity"]}
@@ -111,7 +113,7 @@ def _scores(model, user, chosen, items, texts=True):
 
 def test_a_field_that_changes_nothing_adds_nothing(one_log):
     model = model_of("features")
-    parts = parts_of(model, FEATURES, {"same": FEATURES})
+    parts = parts_of(model, {"same": OtherTexts(model.item.features, UNIT)})
     found = Recommending(scorer_of(model, one_log([1])), parts).explain(one_log([3, 4]), np.array([7]), now=NOW)
     assert dict(found[0].parts)["field:same"] == pytest.approx(0, abs=1e-5)
 
@@ -120,7 +122,7 @@ def test_a_field_that_changes_nothing_adds_nothing(one_log):
 def test_a_phrase_is_an_item_of_which_only_the_text_is_known(one_log, kind):
     """Described by the very text of an item, somebody is recommended what follows that item without its own vector and bias."""
     model = model_of(kind)
-    extended = with_phrases(model, FEATURES, FEATURES[[11, 4]])
+    extended = with_phrases(model, OtherTexts(model.item.features[[11, 4]], UNIT[[11, 4]]))
     with torch.no_grad():
         for table in (model.item.embedding, model.item.item_bias):
             if table is not None:
