@@ -100,6 +100,7 @@ def main() -> None:
     from simulation.audit_command import audit
     from simulation.continual_command import continual
     from simulation.data_command import data_app
+    from simulation.export_command import export
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
     from simulation.recommend_command import recommend
@@ -112,6 +113,7 @@ def main() -> None:
     app.command()(audit)
     app.command()(feedback)
     app.command()(recommend)
+    app.command()(export)
     try:
         app()
     except (InputError, FloatingPointError) as error:
