@@ -70,11 +70,30 @@ def save_checkpoint(
 def load_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationState | None:
     """The last state, with the records cut back to it; None if the run was stopped before its first checkpoint.
 
+    Raises `CheckpointError` as `read_checkpoint` does.
+    """
+    found = _read(run, schema, clients)
+    if found is None:
+        run.truncate({"rounds": 0, "metrics": 0})
+        return None
+    state, lengths = found
+    run.truncate(lengths)
+    return state
+
+
+def read_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationState | None:
+    """The last state, and nothing is changed; None if there is no checkpoint yet.
+
     Raises `CheckpointError` if it is damaged or belongs to another parameter schema or population.
     """
+    found = _read(run, schema, clients)
+    return None if found is None else found[0]
+
+
+def _read(run: RunDirectory, schema: str, clients: int) -> tuple[FederationState, dict[str, int]] | None:
+    """(state, how long the records were)."""
     path = run.checkpoints / "state.json"
     if not path.is_file():
-        run.truncate({"rounds": 0, "metrics": 0})
         return None
     try:
         header = json.loads(path.read_text())
@@ -85,14 +104,14 @@ def load_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationS
                 f"{path}: parameter schema {header['schema']} is not this experiment's {schema}; [model] or the data changed since: start a new run"
             )
         state = _restore(header, load_file(run.checkpoints / header["arrays"]))
+        lengths: dict[str, int] = header["lengths"]
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({error!r}); start a new run") from None
     if len(state.participations) != clients:
         raise CheckpointError(
             f"{path}: holds {len(state.participations)} clients, the data set has {clients}; start a new run"
         )
-    run.truncate(header["lengths"])
-    return state
+    return state, lengths
 
 
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:

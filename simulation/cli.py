@@ -100,8 +100,10 @@ def main() -> None:
     from simulation.audit_command import audit
     from simulation.continual_command import continual
     from simulation.data_command import data_app
+    from simulation.export_command import export
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
+    from simulation.recommend_command import recommend
     from simulation.rolling_command import rolling
 
     app.add_typer(data_app, name="data")
@@ -110,6 +112,8 @@ def main() -> None:
     app.command()(rolling)
     app.command()(audit)
     app.command()(feedback)
+    app.command()(recommend)
+    app.command()(export)
     try:
         app()
     except (InputError, FloatingPointError) as error:

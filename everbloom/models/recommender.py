@@ -23,10 +23,18 @@ Features = ItemFeatures | NDArray[np.float32]
 
 
 class CatalogueVectors(NamedTuple):
-    """Every item's vector [items, dim] and bias [items]: computed once for given parameters."""
+    """What is scored of items, all or some of them: indices, vectors [items, dim] and biases [items], computed once for given parameters, and the
+    features [items, width] that a content match reads.
+    """
 
+    items: torch.Tensor
     vectors: torch.Tensor
     bias: torch.Tensor
+    features: torch.Tensor | None = None
+
+    def take(self, which: torch.Tensor) -> "CatalogueVectors":
+        """The items at these positions."""
+        return CatalogueVectors(*(None if part is None else part[which] for part in self))  # type: ignore[arg-type]
 
 
 class Recommender(nn.Module):
@@ -44,6 +52,8 @@ class Recommender(nn.Module):
         if whole is not None and config.items.feature_dim is not None:
             reduction = PrincipalMap.of(whole.matrix, config.items.feature_dim)
             reduced = ItemFeatures.of(reduction.apply(whole.matrix))
+        self.reduction = reduction
+        """From whole features to those that the item encoder reads; None: they are the same."""
         if reduced is not None and config.items.modalities and config.items.fusion == "gated":
             fusion = GatedFusion(reduced, config.dim)
         fused = None if reduced is None else torch.from_numpy(reduced.fused())
@@ -95,7 +105,9 @@ class Recommender(nn.Module):
 
     def catalogue(self) -> CatalogueVectors:
         """All items' vectors."""
-        return CatalogueVectors(*self.item.catalogue())
+        vectors, bias = self.item.catalogue()
+        items = torch.arange(len(vectors), device=vectors.device)
+        return CatalogueVectors(items, vectors, bias, None if self.content is None else self.content.features)
 
     def rank_catalogue(
         self,
@@ -105,8 +117,8 @@ class Recommender(nn.Module):
         catalogue: CatalogueVectors,
         personal: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real. `personal`
-        [users, dim]: their offsets; None: the model's own is everybody's.
+        """Scores [users, items] of the catalogue, or of some of it, after histories [users, events] of which the first `length` [users] are real.
+        `personal` [users, dim]: their offsets; None: the model's own is everybody's.
         """
         users = self.user(self.item(items)[0], circumstances, None, length.unsqueeze(1))
         if personal is not None:
@@ -115,7 +127,8 @@ class Recommender(nn.Module):
             users = users + self.personal(_first_row(users))
         scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
         if self.content is not None:
-            scores = scores + self.content.pooled(items, length) @ self.content.features.T
+            assert catalogue.features is not None, "a model with a content match has its features"
+            scores = scores + self.content.pooled(items, length) @ catalogue.features.T
         return scores
 
 

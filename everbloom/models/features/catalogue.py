@@ -44,13 +44,17 @@ def features_of(
 
 
 def catalogue_features(
-    texts: list[str], config: ItemModelConfig, cache: Path, progress: Progress
+    texts: list[str], config: ItemModelConfig, cache: Path, progress: Progress, within: list[str] | None = None
 ) -> NDArray[np.float32] | None:
-    """[items, features] float32; None if the model uses no features of texts alone."""
+    """[items, features] float32; None if the model uses no features of texts alone. `within`: the catalogue's texts, where these are others beside
+    them."""
     encoder = config.features
     if encoder is None:
         return None
-    return _cached(cache, encoder.fingerprint(), texts, lambda: encoder.encode(texts, progress))
+    if within is None:
+        return _cached(cache, encoder.fingerprint(), texts, lambda: encoder.encode(texts, progress))
+    inputs = (*texts, "within", *within)
+    return _cached(cache, encoder.fingerprint(), inputs, lambda: encoder.encode_within(within, texts, progress))
 
 
 def with_searches(
