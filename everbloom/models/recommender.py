@@ -1,4 +1,4 @@
-"""The recommender: item encoder, user encoder, score, and an optional content match beside them."""
+"""The recommender: item encoder, user encoder, score; and beside them a content match, a popularity prior and co-occurrence where asked for."""
 
 from typing import NamedTuple
 
@@ -6,12 +6,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
+from everbloom.models.cooccurrence import Cooccurrence
 from everbloom.models.features.reduction import principal_components
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
+from everbloom.models.prior import PopularityPrior
 from everbloom.models.scores import SCORES
 from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
@@ -22,6 +25,17 @@ class CatalogueVectors(NamedTuple):
 
     vectors: torch.Tensor
     bias: torch.Tensor
+
+
+class Signals(NamedTuple):
+    """What the components beside the encoders know of the candidates, before their few weights; None where there is no such component.
+
+    content [examples, scored, columns, lags], prior [examples, columns, 1], cooccurrence [examples, scored, columns, signals].
+    """
+
+    content: torch.Tensor | None = None
+    prior: torch.Tensor | None = None
+    cooccurrence: torch.Tensor | None = None
 
 
 class Recommender(nn.Module):
@@ -42,6 +56,13 @@ class Recommender(nn.Module):
             if config.content is not None and features is not None
             else None
         )
+        self.prior = None if config.prior is None else PopularityPrior(items, config.prior)
+        self.cooccurrence = None
+        if config.cooccurrence is not None:
+            whole = None if features is None else functional.normalize(torch.from_numpy(features), dim=1)
+            self.cooccurrence = Cooccurrence(
+                whole if self.content is None else self.content.features, config.cooccurrence
+            )
         self.personal = nn.Embedding(1, config.dim) if config.user.personal else None
         """One device's offset of its user vectors; where nobody's device is, that of somebody who has learnt nothing yet."""
         if self.personal is not None:
@@ -66,8 +87,24 @@ class Recommender(nn.Module):
         own, own_bias = self.item(items)
         users = self.read(own, circumstances, place, masks)
         scores = torch.cat([self.score(users, own, own_bias), self.score(users, *self.item(negatives))], dim=-1)
+        return self.mixed(scores, self.signals(items, place, negatives))
+
+    def signals(self, items: torch.Tensor, place: torch.Tensor, negatives: torch.Tensor) -> Signals:
+        """Of the candidates of `forward`; they hold no parameter that is learnt."""
+        return Signals(
+            content=None if self.content is None else self.content.similarities(items, place, negatives),
+            prior=None if self.prior is None else self.prior.signals(items, negatives),
+            cooccurrence=None if self.cooccurrence is None else self.cooccurrence.signals(items, place, negatives),
+        )
+
+    def mixed(self, scores: torch.Tensor, signals: Signals) -> torch.Tensor:
+        """Scores [examples, scored, columns] of the encoders, and what each component adds to them."""
         if self.content is not None:
-            scores = scores + self.content(self.content.similarities(items, place, negatives))
+            scores = scores + self.content(signals.content)
+        if self.prior is not None:
+            scores = scores + self.prior(signals.prior).unsqueeze(1)
+        if self.cooccurrence is not None:
+            scores = scores + self.cooccurrence(signals.cooccurrence)
         return scores
 
     def read(
@@ -101,11 +138,18 @@ class Recommender(nn.Module):
         scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
         if self.content is not None:
             scores = scores + self.content.pooled(items, length) @ self.content.features.T
+        if self.prior is not None:
+            scores = scores + self.prior.catalogue()
+        if self.cooccurrence is not None:
+            scores = scores + self.cooccurrence.ranked(items, length, scores.shape[1])
         return scores
 
 
 PERSONAL = ("personal.",)
 """Names of a recommender's parameters that never leave a device begin so."""
+
+COUNTED = ("prior.counts",)
+"""Those that devices count and do not learn."""
 
 
 def _first_row(users: torch.Tensor) -> torch.Tensor:
@@ -114,8 +158,8 @@ def _first_row(users: torch.Tensor) -> torch.Tensor:
 
 
 def layout_of(model: Recommender) -> ParameterLayout:
-    """Which of its parameters are shared and which are personal."""
-    return ParameterLayout.of(model, PERSONAL)
+    """Which of its parameters are shared, counted, personal and frozen."""
+    return ParameterLayout.of(model, PERSONAL, COUNTED)
 
 
 def build_recommender(items: int, features: NDArray[np.float32] | None, config: ModelConfig, seed: int) -> Recommender:

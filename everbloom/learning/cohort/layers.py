@@ -29,7 +29,8 @@ class Layers:
     """The leaf layers of one model, whose parameters are replaced for each pass."""
 
     def __init__(self, model: nn.Module, tables: frozenset[str]) -> None:
-        """`tables`: embedding layers of which a pass holds the touched rows only. Takes the model's parameters away: `install` gives it others.
+        """`tables`: embedding layers of which a pass holds the touched rows only. Takes the model's parameters away, but what
+        is not learnt: `install` gives it others.
 
         Raises `InputError` if a layer with parameters is of a kind that is not known here.
         """
@@ -37,7 +38,7 @@ class Layers:
         self.taps: list[Tap] | None = None
         """Uses of layers are added here while it is a list."""
         for name, module in model.named_modules():
-            own = [key for key, value in module.named_parameters(recurse=False) if value is not None]
+            own = [key for key, value in module.named_parameters(recurse=False) if value.requires_grad]
             if not own:
                 continue
             forward = _rows_as_installed if name in tables else _FORWARD.get(type(module))

@@ -10,7 +10,7 @@ from everbloom.config import LearningConfig
 from everbloom.learning.cohort import item_norms, norms
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
-from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.forward import forward, signals_of
 from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.places import Places, RowNumbers, client_tables, touched_items
 from everbloom.learning.cohort.table import ItemTable
@@ -51,7 +51,7 @@ class PrivateTraining:
                 weights.add(name, gradient)
         table.backward()
         total = weights.gradient()
-        noise, own = torch.zeros(self.skeleton.size), torch.empty(self.skeleton.size)
+        noise, own = torch.zeros(self.skeleton.size), torch.zeros(self.skeleton.size)
         for client in draws:
             noise += self._noise(own, client.noise)
         total += noise.to(total.device)
@@ -91,7 +91,7 @@ class PrivateTraining:
             clipped = self._clipped(table, batch, places, clients=len(which))
             table.backward()
             weights.collect(mine, table_rows, clipped)
-        noise = torch.empty(self.skeleton.size)
+        noise = torch.zeros(self.skeleton.size)
         for place, client in enumerate(some.tolist()):
             weights.gradient[place] += self._noise(noise, draws[client].noise).to(self.skeleton.device)
         weights.step(self.rate, self.learning.learning_rate * self.learning.proximal_mu)
@@ -104,8 +104,8 @@ class PrivateTraining:
         layers = self.skeleton.layers
         layers.taps = []
         try:
-            similar = None if self.model.content is None else similarities(self.model.content, batch)
-            passed = forward(self.model, self.learning.objective, table, batch, places, similar, self.teacher)
+            signals = signals_of(self.model, batch)
+            passed = forward(self.model, self.learning.objective, table, batch, places, signals, self.teacher)
             taps = layers.taps
         finally:
             layers.taps = None
@@ -154,7 +154,7 @@ class PrivateTraining:
         return first + np.flatnonzero(chosen.numpy())
 
     def _noise(self, buffer: torch.Tensor, source: NoiseSource) -> torch.Tensor:
-        """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it."""
+        """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it; what is not learnt gets none."""
         deviation = self.plan.noise_multiplier * self.plan.clip_norm
         for start, end in self.skeleton.segments:
             source.normal(buffer[start:end], deviation)

@@ -38,6 +38,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "flat": {"user": {"layers": 0, "feedforward": 0}},
     "scaled": {"items": {"bias_scale": 5.0, "embedding_scale": 1.5}, "user": {"scale": 0.2, "feedforward": 0}},
     "content": {"items": FEATURES, "content": {"lags": 3}},
+    "prior": {"items": {"bias": "none"}, "prior": {"strength": 2.0}},
+    "cooccurrence": {"cooccurrence": {"window": 1, "recent": 2}},
+    "hybrid": {"items": FEATURES, "content": {"lags": 2}, "prior": {}, "cooccurrence": {"window": 2, "sharpness": 2.0}},
+    "fixed": {
+        "items": FEATURES,
+        "content": {"learn": False},
+        "prior": {"learn": False},
+        "cooccurrence": {"learn": False},
+    },
     "wide": {"dim": 32, "items": {**FEATURES, "bias": "features"}},
 }
 CLIP_NORMS = {
@@ -48,6 +57,8 @@ CLIP_NORMS = {
     "both": 16.0,
     "features": 14.0,
     "content": 16.0,
+    "hybrid": 16.0,
+    "fixed": 16.0,
     "wide": 120.0,
 }
 """Norms that about half of the examples' gradients exceed; of the other variants: 8.5."""
