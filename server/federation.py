@@ -269,7 +269,7 @@ class Federation:
         state = self.state
         last = state.round
         if state.best is not None:
-            state.parameters, last = state.best.parameters, state.best.round
+            state.parameters, last = self.learning_on.chosen(state, state.best), state.best.round
         if self.study.experiment.protocol.name == "leave-one-out":
             self._test(period, round=last)
         self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))

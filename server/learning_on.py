@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from everbloom.study import Study
 from server.counting import Counting
-from server.state import FederationState
+from server.state import Best, FederationState
 from server.strategy import FlatStrategy
 
 Considered = Callable[[NDArray[np.float32]], float]
@@ -52,6 +52,10 @@ class LearningOn:
         """After a round, whose released mean update the strategy holds; None if the round changed nothing."""
         if self.method is not None and strategy.released is not None:
             state.memory = self.method.observe(state.memory, state.parameters, strategy.released, self.noise)
+
+    def chosen(self, state: FederationState, best: Best) -> NDArray[np.float32]:
+        """[params] that a period's rounds end with: what was learnt as it did best, and all that was counted."""
+        return best.parameters if self.counting is None else self.counting.kept(state.parameters, best.parameters)
 
     def end(self, state: FederationState, value: Considered) -> None:
         """Settles what a period's rounds ended with."""
