@@ -10,6 +10,7 @@ from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
+from everbloom.models.towers.states import TextStates
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
 from everbloom.wire import Task, Terms
@@ -44,9 +45,15 @@ class Workbench:
                 )
 
 
-def build_workbench(terms: Terms, first_seen: NDArray[np.int64], features: NDArray[np.float32] | None) -> Workbench:
-    """`first_seen` [items], `features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
-    model = build_recommender(len(first_seen), features, terms.model, terms.seed)
+def build_workbench(
+    terms: Terms,
+    first_seen: NDArray[np.int64],
+    features: NDArray[np.float32] | None,
+    texts: TextStates | None = None,
+) -> Workbench:
+    """`first_seen` [items], `features` [items, width] or None, `texts` where the language model is fine-tuned. Raises `PrivacyError` if the terms'
+    claim cannot be kept."""
+    model = build_recommender(len(first_seen), features, terms.model, terms.seed, texts)
     layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
     if plan is not None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny, model_validator
 
 from everbloom.methods import (
+    ADAPTERS,
     AVAILABILITIES,
     CONTINUAL_METHODS,
     EXPLORATIONS,
@@ -20,6 +21,7 @@ from everbloom.methods import (
     SERVER_OPTIMIZERS,
     SOURCES,
     USER_MODELS,
+    Adapter,
     Availability,
     ContinualMethod,
     Exploration,
@@ -85,12 +87,33 @@ class ProtocolConfig(Table):
     exists. Several origins make a rolling evaluation (`everbloom rolling`)."""
 
 
+class TowerConfig(Table):
+    """A language model that is fine-tuned on the devices, through adapters in some of its blocks; everything else of it stays frozen."""
+
+    adapter: Annotated[SerializeAsAny[Adapter], BeforeValidator(ADAPTERS.parse)] = Field(
+        default_factory=lambda: ADAPTERS.parse("ffa-lora")
+    )
+    layers: PositiveInt | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = 2
+    """So many of the top blocks have adapters, or the blocks with these numbers (from 0). What lies below the lowest of them is computed once per
+    text and cached."""
+    modules: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the linear layers in a block that have a branch, as PEFT's `target_modules`; default: what is usual for the adapter and the
+    architecture (LoRA: query and value)."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the frozen part computes in. `auto`: bfloat16 on a GPU that has it, else float32. Adapters are float32 always."""
+    states: Literal["float32", "float16"] = "float32"
+    """How the cached hidden states are kept; float16 takes half the space."""
+
+
 class ItemModelConfig(Table):
     """Item vector = adapter(frozen features) + embedding; and a bias."""
 
     features: Annotated[SerializeAsAny[FeatureEncoder], BeforeValidator(FEATURE_ENCODERS.parse)] | None = None
     feature_dim: PositiveInt | None = None
     """Public reduction (PCA over the catalogue) of the features to this width; None keeps them whole."""
+    tower: TowerConfig | None = None
+    """Fine-tune the language model of `features` itself: an item's features are then what it makes of the text with its adapters, which change
+    nothing at first. None: features stay frozen."""
     embedding: bool = True
     """A collaborative vector per item, added to the adapted features."""
     embedding_scale: PositiveFloat = 1.0
@@ -192,6 +215,8 @@ class ModelConfig(Table):
             raise ValueError(
                 'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features]'
             )
+        if self.items.tower is not None and not (self.items.features is not None and self.items.features.tunable):
+            raise ValueError('[model.items.tower] fine-tunes a language model; set items.features = { name = "lm" }')
         return self
 
     def counts_in(self, round: int) -> bool:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
     from numpy.typing import NDArray
+    from torch import nn
 
     from everbloom.availability.presence import Presence
     from everbloom.continual.distillation import Distillation
@@ -56,6 +57,9 @@ class Source(Method):
 class FeatureEncoder(Method):
     """Turns item texts into frozen feature vectors."""
 
+    tunable: ClassVar[bool] = False
+    """Whether it is a language model that `model.items.tower` can fine-tune."""
+
     @abstractmethod
     def encode(self, texts: list[str], progress: Progress) -> "NDArray[np.float32]":
         """[items, features] float32, a pure function of the texts and of this configuration."""
@@ -63,6 +67,23 @@ class FeatureEncoder(Method):
     @abstractmethod
     def fingerprint(self) -> str:
         """Identifies the encoder's result for given texts (name, options, content of the weights) in the feature cache."""
+
+
+class Adapter(Method):
+    """What is trained of a language model that is frozen otherwise: a small branch beside each of some of its linear layers."""
+
+    exact_averaging: ClassVar[bool]
+    """Whether the mean of devices' parameters gives the mean of what their branches do to a hidden state."""
+
+    @abstractmethod
+    def branch(self, met: int, out: int) -> "nn.Module":
+        """Beside a layer from width `met` to `out`: a module called with (x [..., met], the layer's own output [..., out]) that gives what is added
+        to the output. It adds nothing at first. What is trained in it are `nn.Linear`s; whatever it draws, it draws from the ambient generator.
+        """
+
+    @abstractmethod
+    def targets(self, architecture: str) -> tuple[str, ...]:
+        """Names of the layers that have a branch by default in models of this `model_type`; none: they have to be named."""
 
 
 class Objective(Method):
@@ -233,6 +254,16 @@ FEATURE_ENCODERS: Registry[FeatureEncoder] = Registry(
     {
         "lm": "everbloom.models.features.language_model:LanguageModelFeatures",
         "tfidf": "everbloom.models.features.tfidf:TfidfFeatures",
+    },
+)
+
+ADAPTERS: Registry[Adapter] = Registry(
+    "adapter",
+    Adapter,  # type: ignore[type-abstract]
+    {
+        "ffa-lora": "everbloom.models.towers.adapters.ffa_lora:FfaLora",
+        "lora": "everbloom.models.towers.adapters.lora:Lora",
+        "bottleneck": "everbloom.models.towers.adapters.bottleneck:Bottleneck",
     },
 )
 

@@ -15,6 +15,7 @@ from everbloom.methods import ContinualMethod, Progress
 from everbloom.models.features.catalogue import features_of
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
+from everbloom.models.towers.states import TextStates, item_states
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
@@ -29,6 +30,8 @@ class Study:
     dataset: Dataset
     timeline: Timeline
     features: NDArray[np.float32] | None
+    texts: TextStates | None = None
+    """Of the items, where the language model is fine-tuned."""
 
     @cached_property
     def plan(self) -> PrivacyPlan | None:
@@ -101,7 +104,10 @@ class Study:
 
     def new_model(self) -> Recommender:
         """A model with the experiment's initial parameters."""
-        return build_recommender(len(self.dataset.catalog), self.features, self.experiment.model, self.experiment.seed)
+        experiment = self.experiment
+        return build_recommender(
+            len(self.dataset.catalog), self.features, experiment.model, experiment.seed, self.texts
+        )
 
 
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
@@ -111,7 +117,8 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
         dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
-    study = Study(experiment, dataset, timeline, features)
+    texts = item_states(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
+    study = Study(experiment, dataset, timeline, features, texts)
     if study.plan is not None:
         check_model(study.plan, study.new_model(), study.layout.names("personal"))
     return study

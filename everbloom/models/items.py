@@ -5,6 +5,9 @@ from torch import nn
 from torch.nn import functional
 
 from everbloom.config import ItemModelConfig
+from everbloom.models.features.reduction import PrincipalMap
+from everbloom.models.towers.item import ItemTower
+from everbloom.models.towers.states import TextStates
 
 
 class ItemEncoder(nn.Module):
@@ -15,12 +18,25 @@ class ItemEncoder(nn.Module):
 
     features: torch.Tensor | None
 
-    def __init__(self, items: int, dim: int, features: torch.Tensor | None, config: ItemModelConfig) -> None:
-        """`features` [items, width] float32, or None."""
+    def __init__(
+        self,
+        items: int,
+        dim: int,
+        features: torch.Tensor | None,
+        config: ItemModelConfig,
+        texts: TextStates | None = None,
+        reduction: PrincipalMap | None = None,
+    ) -> None:
+        """`features` [items, width] float32, or None; with a tower also `texts`, and the `reduction` that made the features of the whole ones."""
         super().__init__()
         self.items = items
         # Not persistent and no parameter: features are public, derived from the catalogue, and never travel.
         self.register_buffer("features", features, persistent=False)
+        self.tower = None
+        """Makes the features, where the language model is fine-tuned."""
+        if config.tower is not None:
+            assert texts is not None, "the catalogue's texts come with [model.items.tower]"
+            self.tower = ItemTower(texts, config, reduction)
         self.adapter = None if features is None else nn.Linear(features.shape[1], dim, bias=False)
         self.embedding = nn.Embedding(items, dim) if config.embedding else None
         self.item_bias = nn.Embedding(items, 1) if config.bias == "item" else None
@@ -31,12 +47,17 @@ class ItemEncoder(nn.Module):
         self.embedding_scale = config.embedding_scale
         self._reset()
 
+    @property
+    def linear(self) -> bool:
+        """Whether its layers meet fixed features and nothing else, so that norms of its gradients follow from those of the item vectors."""
+        return self.tower is None
+
     def forward(self, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[...] int64 -> vectors [..., dim], biases [...]."""
         bias = torch.zeros(item.shape, device=item.device)
         vector = torch.zeros((), device=item.device)
         if self.features is not None and self.adapter is not None:
-            features = functional.embedding(item, self.features)
+            features = functional.embedding(item, self.features) if self.tower is None else self.tower(item)
             vector = vector + self.adapter(features)
             if self.feature_bias is not None:
                 bias = bias + self.feature_bias(features).squeeze(-1)

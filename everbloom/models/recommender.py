@@ -11,11 +11,12 @@ from torch.nn import functional
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
 from everbloom.models.cooccurrence import Cooccurrence
-from everbloom.models.features.reduction import principal_components
+from everbloom.models.features.reduction import PrincipalMap
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.prior import PopularityPrior
 from everbloom.models.scores import SCORES
+from everbloom.models.towers.states import TextStates
 from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
 
@@ -41,14 +42,20 @@ class Signals(NamedTuple):
 class Recommender(nn.Module):
     """score(user's history, item)."""
 
-    def __init__(self, items: int, features: NDArray[np.float32] | None, config: ModelConfig) -> None:
-        """`features` [items, width]: the frozen ones of the items' texts, whole."""
+    def __init__(
+        self, items: int, features: NDArray[np.float32] | None, config: ModelConfig, texts: TextStates | None = None
+    ) -> None:
+        """`features` [items, width]: the frozen ones of the items' texts, whole; `texts`: their hidden states, where the language model is
+        fine-tuned."""
         super().__init__()
         self.history = config.user.history
-        reduced = features
+        reduced, reduction = features, None
         if features is not None and config.items.feature_dim is not None:
-            reduced = principal_components(features, config.items.feature_dim)
-        self.item = ItemEncoder(items, config.dim, None if reduced is None else torch.from_numpy(reduced), config.items)
+            reduction = PrincipalMap.of(features, config.items.feature_dim)
+            reduced = reduction.apply(features)
+        self.item = ItemEncoder(
+            items, config.dim, None if reduced is None else torch.from_numpy(reduced), config.items, texts, reduction
+        )
         self.user = UserEncoder(config.dim, config.user)
         self.score = SCORES[config.score](config.dim)
         self.content = (
@@ -162,8 +169,14 @@ def layout_of(model: Recommender) -> ParameterLayout:
     return ParameterLayout.of(model, PERSONAL, COUNTED)
 
 
-def build_recommender(items: int, features: NDArray[np.float32] | None, config: ModelConfig, seed: int) -> Recommender:
+def build_recommender(
+    items: int,
+    features: NDArray[np.float32] | None,
+    config: ModelConfig,
+    seed: int,
+    texts: TextStates | None = None,
+) -> Recommender:
     """A freshly initialised recommender; the same on every side that has the same catalogue, configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialise"))
-        return Recommender(items, features, config)
+        return Recommender(items, features, config, texts)

@@ -58,7 +58,16 @@ class CohortTrainer:
         self.learning = learning
         self.plan = plan
         self.skeleton = Skeleton(model, layout, device)
-        self.budget = make_budget(config, learning, layout.size(), model.item.items, memory)
+        private = plan is not None and plan.dp_sgd is not None
+        self.budget = make_budget(
+            config,
+            learning,
+            layout.size(),
+            model.item.items,
+            memory,
+            model.item.tower,
+            by_example=private and not model.item.linear,
+        )
         self.training = (
             PlainTraining(self.skeleton, learning, self.budget)
             if plan is None or plan.dp_sgd is None

@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from everbloom.learning.cohort.batches import Batch
 from everbloom.learning.cohort.places import Places, distinct
-from everbloom.learning.cohort.table import ItemTable
+from everbloom.learning.cohort.table import Vectors
 from everbloom.learning.teacher import Teacher
 from everbloom.methods import Objective
 from everbloom.models.content import ContentMatch
@@ -27,7 +27,7 @@ class Passed(NamedTuple):
 def forward(
     model: Recommender,
     objective: Objective,
-    table: ItemTable,
+    table: Vectors,
     batch: Batch,
     places: Places,
     signals: Signals,

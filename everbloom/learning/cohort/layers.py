@@ -29,8 +29,8 @@ class Layers:
     """The leaf layers of one model, whose parameters are replaced for each pass."""
 
     def __init__(self, model: nn.Module, tables: frozenset[str]) -> None:
-        """`tables`: embedding layers of which a pass holds the touched rows only. Takes the model's parameters away, but what
-        is not learnt: `install` gives it others.
+        """`tables`: embedding layers of which a pass holds the touched rows only. Takes the model's parameters away, but for frozen ones: `install`
+        gives it others.
 
         Raises `InputError` if a layer with parameters is of a kind that is not known here.
         """
@@ -104,7 +104,7 @@ def _embedding(module: Any, layers: Layers, name: str, index: torch.Tensor) -> t
 def _rows_as_installed(module: Any, layers: Layers, name: str, index: torch.Tensor) -> torch.Tensor:
     """The rows that `index` names were gathered when they were installed."""
     assert module.weight.shape[:-1] == index.shape
-    return module.weight  # type: ignore[no-any-return]
+    return layers.tap(name, index, module.weight)
 
 
 _FORWARD: dict[type[nn.Module], Callable[..., torch.Tensor]] = {

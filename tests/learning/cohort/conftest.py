@@ -1,7 +1,10 @@
 """Small cohorts that hold what could go wrong in a batch, and what each client's own device makes of them."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,15 +12,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from everbloom.config import LearningConfig, ModelConfig
+from everbloom.config import ItemModelConfig, LearningConfig, ModelConfig
 from everbloom.data.gaps import GAP_CODES
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CPU, CohortTrainer
 from everbloom.learning.examples import Examples
 from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.methods import OBJECTIVES
+from everbloom.models.features.catalogue import catalogue_features
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
+from everbloom.models.towers.states import TextStates, text_states
 from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 
@@ -25,6 +30,21 @@ ITEMS, WIDTH, NEGATIVES = 20, 5, 8
 RARE = ITEMS - 1
 """An item of those clients only that are told to hold it."""
 FEATURES = {"features": {"name": "tfidf"}}
+LANGUAGE_MODEL = {
+    "features": {
+        "name": "lm",
+        "model": {
+            "config": "bert",
+            "options": {
+                "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24
+            },
+        },
+    }
+}  # fmt: skip
+TEXTS = [
+    " ".join(("red", "lamp", "of", "the", "shop", "for", "tea")[n % 5 :][: 1 + n % 6]) + f" {n}" for n in range(ITEMS)
+]
+"""Of the items, where a language model reads them: of one token to seven, and their number."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "embedding": {},
     "features": {"items": {**FEATURES, "embedding": False, "bias": "features"}},
@@ -48,6 +68,16 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "cooccurrence": {"learn": False},
     },
     "wide": {"dim": 32, "items": {**FEATURES, "bias": "features"}},
+    "tower": {"items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "ffa-lora", "rank": 2}}}},
+    "tower-lora": {"items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "lora", "rank": 2}}, "embedding": False}},
+    "tower-bottleneck": {
+        "items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "bottleneck", "hidden": 3}, "layers": 1}},
+        "content": {"lags": 3},
+    },
+    "tower-reduced": {
+        "score": "mlp",
+        "items": {**LANGUAGE_MODEL, "tower": {"adapter": "ffa-lora"}, "feature_dim": 5, "bias": "features"},
+    },
 }
 CLIP_NORMS = {
     "mlp": 1.8,
@@ -60,6 +90,10 @@ CLIP_NORMS = {
     "hybrid": 16.0,
     "fixed": 16.0,
     "wide": 120.0,
+    "tower": 4.8,
+    "tower-lora": 4.8,
+    "tower-bottleneck": 4.8,
+    "tower-reduced": 1.9,
 }
 """Norms that about half of the examples' gradients exceed; of the other variants: 8.5."""
 LOSSES: dict[str, dict[str, Any]] = {
@@ -98,15 +132,13 @@ class Case:
 
     def model(self) -> Recommender:
         """The same anew each time."""
-        width = 48 if self.config.dim > 8 else 6
-        features = np.random.default_rng(0).normal(size=(ITEMS, width)).astype(np.float32)
-        model = build_recommender(ITEMS, features if self.config.items.features else None, self.config, seed=1)
+        features, texts = _inputs(self.config)
+        model = build_recommender(ITEMS, features, self.config, 1, texts)
         drawn = torch.Generator().manual_seed(2)
         with torch.no_grad():
-            for (
-                parameter
-            ) in model.parameters():  # branches that are zero at first would hide a mistake in what feeds them
-                parameter.add_(torch.randn(parameter.shape, generator=drawn) * 0.3)
+            for parameter in model.parameters():
+                if parameter.requires_grad:  # branches that are zero at first would hide a mistake in what feeds them
+                    parameter.add_(torch.randn(parameter.shape, generator=drawn) * 0.3)
             if model.item.embedding is not None:
                 model.item.embedding.weight[RARE] *= self.swell
         return model
@@ -157,6 +189,25 @@ class Case:
                 for client, draws in enumerate(own())
             ]
         )
+
+
+def _inputs(config: ModelConfig) -> tuple[NDArray[np.float32] | None, TextStates | None]:
+    """Features of the items, and the states that a tower goes on from."""
+    if config.items.features is None:
+        return None, None
+    if config.items.tower is None:
+        width = 48 if config.dim > 8 else 6
+        return np.random.default_rng(0).normal(size=(ITEMS, width)).astype(np.float32), None
+    return _language_inputs(config.items.model_dump_json())
+
+
+@lru_cache
+def _language_inputs(items: str) -> tuple[NDArray[np.float32] | None, TextStates | None]:
+    config = ItemModelConfig.model_validate_json(items)
+    with tempfile.TemporaryDirectory() as cache:
+        features = catalogue_features(TEXTS, config, Path(cache), lambda done, total: None)
+        states = text_states(TEXTS, config.features.model, 9, config.tower, Path(cache), lambda done, total: None)
+        return features, states
 
 
 def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[np.bool_]) -> Examples:
