@@ -114,6 +114,8 @@ class ItemModelConfig(Table):
     tower: TowerConfig | None = None
     """Fine-tune the language model of `features` itself: an item's features are then what it makes of the text with its adapters, which change
     nothing at first. None: features stay frozen."""
+    train_adapter: bool = True
+    """False: the adapter stays the orthogonal map it begins as and is not sent, so that of the items' texts nothing is learnt."""
     embedding: bool = True
     """A collaborative vector per item, added to the adapted features."""
     embedding_scale: PositiveFloat = 1.0
