@@ -60,11 +60,11 @@ class Experiment(Table):
         return self
 
     def rounds(self, period: int) -> int:
-        """Rounds of a period."""
-        usual = self.federation.rounds
-        if self.continual is None:
-            return usual
-        return self.continual.method.rounds(period, usual, self.continual.warm_rounds or usual)
+        """Rounds of a period: those that count, and those that learn."""
+        rounds = self.federation.rounds
+        if self.continual is not None:
+            rounds = self.continual.method.rounds(period, rounds, self.continual.warm_rounds or rounds)
+        return rounds + self.model.prior.rounds if rounds and self.model.prior is not None else rounds
 
     def to_toml(self) -> str:
         """The resolved experiment file; `load` of it gives an equal experiment."""

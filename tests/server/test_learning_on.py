@@ -118,6 +118,28 @@ def test_every_method_runs_under_every_unit(run, lasting, private_tables, method
     assert totals.failed == 0
 
 
+@pytest.mark.parametrize("method", CONTINUAL_METHODS.names())
+def test_what_a_prior_has_counted_is_not_averaged_pulled_or_begun_anew(run, lasting, method):
+    """Every method counts what plain fine-tuning counts; who stops learning stops counting, who learns all anew counts all anew."""
+
+    def counts(method, **prior):
+        everybody = {"cohort": 1.0, "rounds": 2}
+        experiment = lasting(continual={"method": method}, model={"prior": prior}, federation=everybody)
+        federation = run(experiment, name=f"run-{len(list(run.folder.iterdir()))}")
+        assert federation.state.totals.rounds == (3 if method == "frozen" else 3 * PERIODS)
+        return federation.state.parameters[federation.study.layout.counted]
+
+    found, plain = counts(method), counts("finetune")
+    assert plain.max() > 3
+    if method == "frozen":
+        assert 0 < found.sum() < counts("finetune", decay=1.0).sum()
+    elif method == "retrain":  # everybody's distinct items of all periods
+        assert found.sum() > counts("finetune", decay=0.0).sum()
+        np.testing.assert_allclose(found, np.round(found), atol=1e-4)
+    else:
+        np.testing.assert_allclose(found, plain, rtol=1e-6)
+
+
 def test_frozen_never_changes_and_retrain_begins_anew(run, lasting):
     frozen = run(lasting(continual={"method": "frozen"}))
     by_period = {}
@@ -168,9 +190,10 @@ def kill_at(federation, rounds):
         federation.run()
 
 
-def test_what_comes_after_a_cut_changes_no_number_before_it(run, lasting):
+@pytest.mark.parametrize("model", [{}, {"prior": {}, "cooccurrence": {}}], ids=["plain", "hybrid"])
+def test_what_comes_after_a_cut_changes_no_number_before_it(run, lasting, model):
     """Items, order and behaviour of everything from period 2 on are scrambled: all that was measured until then is as it was."""
-    experiment = lasting(continual={"method": "replay"})
+    experiment = lasting(continual={"method": "replay"}, model=model)
     study = run.opened(experiment)
     cut = study.timeline.boundaries[2]
     federations = []
