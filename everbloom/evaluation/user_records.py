@@ -52,7 +52,7 @@ def read_user_records(run: Path, period: int, model: str) -> UserRecords:
     """Raises `DataError` if they are not there or damaged."""
     path = run / FOLDER / _file(period, model)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in arrays.files if name not in ("user", "history")}
             return UserRecords(arrays["user"], arrays["history"], values)
     except FileNotFoundError:
