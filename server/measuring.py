@@ -7,14 +7,14 @@ from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
 from everbloom.evaluation.baselines.popularity import Popularity
 from everbloom.evaluation.evaluator import EachCase, Evaluator, Scorer
-from everbloom.evaluation.records import Record
+from everbloom.evaluation.records import FEDERATED, Record
 from everbloom.evaluation.training_events import trained_period
 from everbloom.evaluation.user_records import UserRecords, kept_measures
 from everbloom.study import Study
 from server.observer import Observer
 from server.run_directory import RunDirectory
 
-MODEL = "federated"
+MODEL = FEDERATED
 
 
 def evaluator_of(study: Study) -> Evaluator:

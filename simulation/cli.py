@@ -102,6 +102,7 @@ def main() -> None:
     from simulation.data_command import data_app
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
+    from simulation.report_command import report
     from simulation.rolling_command import rolling
 
     app.add_typer(data_app, name="data")
@@ -110,6 +111,7 @@ def main() -> None:
     app.command()(rolling)
     app.command()(audit)
     app.command()(feedback)
+    app.command()(report)
     try:
         app()
     except (InputError, FloatingPointError) as error:
