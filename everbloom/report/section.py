@@ -36,18 +36,27 @@ def estimated(estimate: Estimate | None) -> str:
 
 def mean_line(label: str, colour: int, curves: Sequence[Sequence[tuple[float, float]]]) -> Line:
     """The mean over runs where all of them have a point, with the interval over seeds."""
-    tables = [dict(curve) for curve in curves]
-    shared = sorted(set.intersection(*(set(table) for table in tables))) if tables else []
-    estimates = [Estimate.of([table[x] for table in tables]) for x in shared]
-    points = [(x, estimate.mean) for x, estimate in zip(shared, estimates, strict=True) if estimate is not None]
-    band = [
-        (estimate.mean, estimate.mean)
-        if estimate.low is None or estimate.high is None
-        else (estimate.low, estimate.high)
-        for estimate in estimates
-        if estimate is not None
-    ]
+    tables = [_numbered(curve) for curve in curves]
+    shared = [key for key in tables[0] if all(key in table for table in tables)] if tables else []
+    estimates = [Estimate.of([table[key] for table in tables]) for key in shared]
+    points = [(x, estimate.mean) for (x, _), estimate in zip(shared, estimates, strict=True) if estimate is not None]
+    band = [ends(estimate) for estimate in estimates if estimate is not None]
     return Line(label, colour, points, band if len(tables) > 1 else ())
+
+
+def ends(estimate: Estimate) -> tuple[float, float]:
+    """Of an interval; twice the mean where there is none."""
+    if estimate.low is None or estimate.high is None:
+        return estimate.mean, estimate.mean
+    return estimate.low, estimate.high
+
+
+def _numbered(curve: Sequence[tuple[float, float]]) -> dict[tuple[float, int], float]:
+    """(x, how many points at this x came before) -> y: the end of a period and the beginning of the next lie at one round."""
+    found: dict[tuple[float, int], float] = {}
+    for x, y in curve:
+        found[x, sum((x, place) in found for place in range(2))] = y
+    return found
 
 
 def baselines_of(groups: Sequence[Group]) -> list[str]:

@@ -16,7 +16,7 @@ def bar_chart(
     ends: Sequence[Sequence[tuple[float, float] | None]] = (),
     note: str | None = None,
 ) -> Markup:
-    """`series`: (key, [places] values, None where there is none). `ends` [series][places]: intervals, drawn as whiskers."""
+    """`places`: names, which may have two lines. `series`: (key, [places] values, None where there is none). `ends` [series][places]: whiskers."""
     known = [value for _, values in series for value in values if value is not None]
     known += [end for row in ends for pair in row if pair is not None for end in pair]
     bottom, top = headroom(known)
@@ -42,7 +42,9 @@ def bar_chart(
         ticks = [(place + 0.5, name) for place, name in enumerate(_fitting(places, box))]
         return joined(axes(box, x, y, ticks, nice_ticks(bottom, top), x_label, y_label), bars)
 
-    rows = [[name, *(_shown(values[place]) for _, values in series)] for place, name in enumerate(places)]
+    rows = [
+        [name.replace("\n", " "), *(_shown(values[place]) for _, values in series)] for place, name in enumerate(places)
+    ]
     return picture(
         title, [key for key, _ in series], draw, table([x_label, *(key.label for key, _ in series)], rows), note
     )
@@ -56,7 +58,7 @@ def _bar(left: float, width: float, value: float, y: Scale, hint: str) -> Markup
 
 
 def _told(place: str, key: Key, value: float) -> str:
-    return f"{place}\n{key.label}: {_shown(value)}"
+    return f"{place.replace(chr(10), ' ')}\n{key.label}: {_shown(value)}"
 
 
 def _shown(value: float | None) -> str:
@@ -64,6 +66,18 @@ def _shown(value: float | None) -> str:
 
 
 def _fitting(places: Sequence[str], box: Box) -> list[str]:
-    """Names that would run into each other are broken to their first letters' worth of room."""
-    room = int((box.right - box.left) / len(places) / 6.2)
-    return [name if len(name) <= room else name[: max(1, room - 1)] + "…" for name in places]
+    """Names that would run into each other take two lines, and lose their ends where even these are too short."""
+    room = max(3, int((box.right - box.left) / len(places) / 6.4))
+    return [
+        name if len(name) <= room and "\n" not in name else "\n".join(_cut(line, room) for line in _halves(name))
+        for name in places
+    ]
+
+
+def _halves(name: str) -> list[str]:
+    first, _, rest = name.partition("\n" if "\n" in name else " ")
+    return [first, rest] if rest else [first]
+
+
+def _cut(line: str, room: int) -> str:
+    return line if len(line) <= room else line[: room - 1] + "…"

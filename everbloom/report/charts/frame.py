@@ -7,7 +7,7 @@ from everbloom.report.charts.scale import Scale, short
 from everbloom.report.markup import Markup, joined, tag
 
 SIZES = {"wide": (820, 320), "narrow": (400, 300)}
-LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 44
+LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 56
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,11 @@ def axes(
         )
         for tick in y_ticks
     ]
-    steps = [tag("text", label, x=x(tick), y=box.bottom + 18, class_="tick middle") for tick, label in x_ticks]
+    steps = [
+        tag("text", line, x=x(tick), y=box.bottom + 18 + 13 * row, class_="tick middle")
+        for tick, label in x_ticks
+        for row, line in enumerate(label.split("\n"))
+    ]
     return joined(
         levels,
         steps,

@@ -14,7 +14,7 @@ _MOST_MARKERS = 40
 
 @dataclass(frozen=True)
 class Line:
-    """`points` (x, y); a point's `band` is the lower and upper end of its interval. A `level` has one value everywhere and only a y."""
+    """`points` (x, y), several at one x where a line jumps; a point's `band` is its interval's two ends. A `level` has one y everywhere."""
 
     label: str
     colour: int
@@ -31,7 +31,10 @@ class Line:
     def told(self) -> dict[float, str]:
         """x -> what the line says there."""
         ends = [_ends(self.band[at]) if self.band else "" for at in range(len(self.points))]
-        return {x: _value(y) + end for (x, y), end in zip(self.points, ends, strict=True)}
+        found: dict[float, str] = {}
+        for (x, y), end in zip(self.points, ends, strict=True):
+            found[x] = f"{found[x]}, then {_value(y)}{end}" if x in found else _value(y) + end
+        return found
 
     def at(self, place: float) -> str | None:
         """The same; of a level everywhere."""

@@ -21,7 +21,9 @@ def cost(groups: Sequence[Group]) -> Section | None:
         )
         memory = "–" if run.summary is None else size(1e6 * run.summary["peak_memory_mb"])
         each = size(up / clients) if clients else "–"
-        rows.append([group.label, f"{clients:,}", f"{failed:,}", elapsed(seconds), size(up), size(down), each, memory])
+        rows.append(
+            [group.label, f"{clients:,.0f}", f"{failed:,.0f}", elapsed(seconds), size(up), size(down), each, memory]
+        )
     head = [
         "Run",
         "Updates",

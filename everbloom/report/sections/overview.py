@@ -11,7 +11,10 @@ from everbloom.report.section import Section, baselines_of, elapsed, estimated, 
 
 def overview(groups: Sequence[Group]) -> Section:
     """Figures of the first group as cards; of several as a table; then every claim, word for word."""
-    parts = [_cards(groups[0]) if len(groups) == 1 else None, _what(groups), _results(groups), _claims(groups)]
+    if len(groups) == 1:
+        parts = [_cards(groups[0]), _what(groups), _claims(groups), tag("h3", "Reached"), _results(groups)]
+    else:
+        parts = [_what(groups), _results(groups), _claims(groups)]
     return Section("overview", "What was run", joined(parts))
 
 

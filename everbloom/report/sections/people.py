@@ -10,6 +10,7 @@ from everbloom.evaluation.records import FEDERATED
 from everbloom.evaluation.user_records import read_user_records, recorded_periods
 from everbloom.report.charts.bars import bar_chart
 from everbloom.report.charts.frame import Key, table
+from everbloom.report.charts.lines import Axis, Line, line_chart
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
 from everbloom.report.records import RunRecords
@@ -46,7 +47,12 @@ def people(groups: Sequence[Group]) -> Section | None:
         told = "This run has no records of users (per-user/test-*.npz): it is of an older version, or its directory was copied without them."
         return Section("people", "Who benefits", tag("p", told, class_="missing"))
     measure = next(name for name in known[0][1].ours if name.startswith("ndcg@"))
-    parts = [_summary(known, measure), _deciles(known, measure, groups), _by_history(known, measure, groups)]
+    parts = [
+        _summary(known, measure),
+        _reaching(known, measure, groups),
+        _deciles(known, measure, groups),
+        _by_history(known, measure, groups),
+    ]
     told = (
         f"Every user counts once a tested period. A tenth is a tenth of the users, ordered by their own {measure_name(measure)}. "
         "Of several seeds, the first is shown."
@@ -98,7 +104,25 @@ def _tenths(values: NDArray[np.float64]) -> list[float]:
     return [float(part.mean()) if len(part) else 0.0 for part in np.array_split(np.sort(values), _PARTS)]
 
 
-def _deciles(known: Sequence[tuple[Group, Cases]], measure: str, groups: Sequence[Group]) -> Markup:
+def _reaching(known: Sequence[tuple[Group, Cases]], measure: str, groups: Sequence[Group]) -> Markup:
+    """How many get at least so much: all who find anything on the left, who finds the best first on the right."""
+    lines = [
+        Line(_key(group, groups).label, _key(group, groups).colour, _shares(cases.ours[measure]))
+        for group, cases in known
+    ]
+    lines.append(Line(_BASELINE, BASELINES, _shares(known[0][1].theirs[measure])))
+    name = measure_name(measure)
+    return line_chart(f"Users who get at least so much {name}", lines, Axis(name, whole=False), "share of the users")
+
+
+def _shares(values: NDArray[np.float64]) -> list[tuple[float, float]]:
+    return [(at, float(np.mean(values >= at - 1e-6))) for at in np.round(np.arange(1, 21) * 0.05, 2).tolist()]
+
+
+def _deciles(known: Sequence[tuple[Group, Cases]], measure: str, groups: Sequence[Group]) -> Markup | None:
+    """None where most find nothing: the picture of shares says it better."""
+    if all(np.median(cases.ours[measure]) == 0 for _, cases in known):
+        return None
     series: list[tuple[Key, Sequence[float | None]]] = [
         (_key(group, groups), _tenths(cases.ours[measure])) for group, cases in known[:6]
     ]
@@ -128,7 +152,7 @@ def _by_history(known: Sequence[tuple[Group, Cases]], measure: str, groups: Sequ
         parts = [values[(length >= low) & (length <= high)] for low, high, _ in bins]
         series.append((key, [float(part.mean()) if len(part) else None for part in parts]))
         ends.append([_interval(part) for part in parts])
-    names = [f"{name} ({int(((history >= low) & (history <= high)).sum()):,})" for low, high, name in bins]
+    names = [f"{name}\n({int(((history >= low) & (history <= high)).sum()):,})" for low, high, name in bins]
     note = "In brackets: how many users. Whiskers: 95% intervals over users."
     title = f"{measure_name(measure)} by events known of the user"
     return bar_chart(title, names, series, "events known", measure_name(measure), ends, note)

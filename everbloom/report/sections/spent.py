@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from everbloom.intervals import Estimate
 from everbloom.report.charts.lines import Axis, Line, line_chart
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
-from everbloom.report.section import BASELINES, Section, measure_name, shared_measures
+from everbloom.report.section import BASELINES, Section, ends, measure_name, shared_measures
 from everbloom.report.sections.quality import tabs
 
 
@@ -50,7 +49,7 @@ def frontier(groups: Sequence[Group]) -> Section | None:
     panels = [(measure_name(measure), _chart(groups, curves, measure)) for measure in shared_measures(groups)]
     told = tag(
         "p",
-        "Quality on the test against the budget of one device; where a curve bends is what privacy costs here.",
+        "Quality on the test against the budget of one device.",
         class_="lead",
     )
     return Section("frontier", "Privacy against utility", joined(told, tabs("frontier", panels)))
@@ -71,7 +70,7 @@ def _chart(groups: Sequence[Group], curves: dict[str, list[tuple[float, Group]]]
     for colour, (name, members) in enumerate(curves.items()):
         known = [(epsilon, estimate) for epsilon, group in members if (estimate := group.reached(measure)) is not None]
         if known:
-            band = [_ends(estimate) for _, estimate in known]
+            band = [ends(estimate) for _, estimate in known]
             lines.append(Line(name, colour, [(epsilon, estimate.mean) for epsilon, estimate in known], band))
     without = next((group.reached(measure) for group in groups if group.first.experiment.privacy.unit == "none"), None)
     popular = groups[0].reached(measure, model="popularity")
@@ -83,11 +82,3 @@ def _chart(groups: Sequence[Group], curves: dict[str, list[tuple[float, Group]]]
         "epsilon (logarithmic)", log=True, ticks=[(epsilon, f"{epsilon:g}") for epsilon in ticks], word="epsilon"
     )
     return line_chart(f"{measure_name(measure)} on the test, by epsilon", lines, axis, measure_name(measure))
-
-
-def _ends(estimate: Estimate) -> tuple[float, float]:
-    return (
-        (estimate.mean, estimate.mean)
-        if estimate.low is None or estimate.high is None
-        else (estimate.low, estimate.high)
-    )
