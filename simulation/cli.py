@@ -98,6 +98,7 @@ def main() -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing about a run leaves the machine
     warnings.filterwarnings("ignore", message="Secure RNG turned off")  # the README's privacy section says so
     from simulation.audit_command import audit
+    from simulation.compare_command import compare
     from simulation.continual_command import continual
     from simulation.data_command import data_app
     from simulation.feedback_command import feedback
@@ -112,6 +113,7 @@ def main() -> None:
     app.command()(audit)
     app.command()(feedback)
     app.command()(report)
+    app.command()(compare)
     try:
         app()
     except (InputError, FloatingPointError) as error:
