@@ -105,6 +105,7 @@ def main() -> None:
     from simulation.frontier_command import frontier
     from simulation.report_command import report
     from simulation.rolling_command import rolling
+    from simulation.watch_command import watch
 
     app.add_typer(data_app, name="data")
     app.command()(frontier)
@@ -114,6 +115,7 @@ def main() -> None:
     app.command()(feedback)
     app.command()(report)
     app.command()(compare)
+    app.command()(watch)
     try:
         app()
     except (InputError, FloatingPointError) as error:

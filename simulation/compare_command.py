@@ -60,7 +60,7 @@ def print_comparison(console: Console, comparison: "Comparison") -> None:
         ", Holm's correction for several comparisons" if len(list(_of(comparison, comparison.measures[0]))) > 1 else ""
     )
     console.print(
-        f"{users:,} users, paired. p: permutation test{several}; * below .05; sign: sign test. It speaks of other users like these, not of other seeds.",
+        f"{users:,} users, paired. p: permutation test{several}; * below .05; sign: sign test. It speaks of other users, not of other seeds.",
         style="dim",
         highlight=False,
         soft_wrap=True,
