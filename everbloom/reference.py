@@ -17,6 +17,7 @@ from everbloom.methods import (
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
 )
 from everbloom.registry import Method, Registry, Table
@@ -39,6 +40,7 @@ def experiment_reference() -> str:
         AVAILABILITIES,
         USER_MODELS,
         EXPLORATIONS,
+        TRACKERS,
     ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:

@@ -16,6 +16,7 @@ from everbloom.methods import (
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
 )
 from everbloom.registry import Method, Registry
@@ -30,6 +31,7 @@ FAMILIES = [
     AVAILABILITIES,
     USER_MODELS,
     EXPLORATIONS,
+    TRACKERS,
 ]
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},
