@@ -21,6 +21,7 @@ from everbloom.methods import (
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
     Adapter,
     Availability,
@@ -32,6 +33,7 @@ from everbloom.methods import (
     Objective,
     ServerOptimizer,
     Source,
+    Tracker,
     UserModel,
 )
 from everbloom.registry import Table
@@ -580,3 +582,10 @@ class RuntimeConfig(Table):
     bit: this tests the protocol, and slows everything down."""
     address: str | None = None
     """ray: an existing cluster, "auto" or e.g. "10.0.0.1:6379"; default: one is started on this machine for the run."""
+
+
+class TrackingConfig(Table):
+    """Where a run's numbers go beside its JSON lines, which are always written; never changes a result."""
+
+    trackers: tuple[Annotated[SerializeAsAny[Tracker], BeforeValidator(TRACKERS.parse)], ...] = ()
+    """Names, or tables with a name and options. `everbloom run --track NAME` sets it."""

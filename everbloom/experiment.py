@@ -23,6 +23,7 @@ from everbloom.config import (
     PrivacyConfig,
     ProtocolConfig,
     RuntimeConfig,
+    TrackingConfig,
 )
 from everbloom.errors import ConfigError
 from everbloom.registry import MethodProblems, Table
@@ -45,6 +46,7 @@ class Experiment(Table):
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":

@@ -1,16 +1,20 @@
 """Central measurements of a federation: on validation, on a new period before it is learnt, and on past periods after it."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
 from everbloom.evaluation.baselines.popularity import Popularity
-from everbloom.evaluation.evaluator import Evaluator, Scorer
-from everbloom.evaluation.records import Record
+from everbloom.evaluation.evaluator import EachCase, Evaluator, Scorer
+from everbloom.evaluation.records import FEDERATED, Record
 from everbloom.evaluation.training_events import trained_period
+from everbloom.evaluation.user_records import UserRecords, kept_measures
 from everbloom.study import Study
 from server.observer import Observer
 from server.run_directory import RunDirectory
 
-MODEL = "federated"
+MODEL = FEDERATED
 
 
 def evaluator_of(study: Study) -> Evaluator:
@@ -126,8 +130,21 @@ class Measuring:
                 subset=split == "validation",
                 now=now,
                 after=after,
+                each=None if split == "validation" else self._keeper(period, now, model),
             )
         )
+
+    def _keeper(self, period: int, now: int, model: str) -> EachCase:
+        """Writes what a test gave each user."""
+
+        def keep(user: NDArray[np.int32], measures: dict[str, NDArray[np.float64]]) -> None:
+            cases = self.evaluator.measured(period, "test", now=now).cases
+            history = (cases.history_end - cases.history_start).astype(np.int32)
+            kept = kept_measures(self.evaluator.config.k)
+            values = {name: measures[name].astype(np.float32) for name in kept}
+            UserRecords(user, history, values).write(self.run.path, period, model)
+
+        return keep
 
     def _selected(self, records: list[Record]) -> float:
         return float(records[0][self.study.experiment.evaluation.select])
