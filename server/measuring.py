@@ -1,13 +1,19 @@
 """Central measurements of a federation: on validation, on a new period before it is learnt, and on past periods after it."""
 
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
 from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
 from everbloom.evaluation.baselines.popularity import Popularity
-from everbloom.evaluation.evaluator import Evaluator, Scorer
+from everbloom.evaluation.evaluator import EachCase, Evaluator, Scorer
 from everbloom.evaluation.records import Record
 from everbloom.evaluation.training_events import trained_period
 from everbloom.study import Study
 from server.observer import Observer
+from server.per_user import PerUser, after_period, before_period
 from server.run_directory import RunDirectory
 
 MODEL = "federated"
@@ -66,26 +72,39 @@ class Measuring:
 
     def test(self, scorer: Scorer, period: int, round: int) -> list[Record]:
         """The model and the baseline on a period's test: before the period is learnt, except under leave-one-out. Returns those over all users."""
-        continual = self.study.membership is not None
-        records = self._measure(
-            scorer, "test", period, now=period, round=round, after=period - 1 if continual else None
-        )
-        if continual and self._panel:
-            self._remember(scorer, period, now=period, round=round, after=period - 1)
+        if self.study.membership is None:
+            records = self._measure(scorer, "test", period, now=period, round=round)
+        else:
+            people, last = self._per_user(), period - 1
+            each = partial(people.add, period)
+            records = self._measure(scorer, "test", period, now=period, round=round, after=last, each=each)
+            if self._panel is not None:
+                self._remember(scorer, period, now=period, round=round, after=last)
+            people.write(self.run, before_period(period))
         records += self._baseline("test", period)
         return [record for record in records if record["slice"] == "all"]
 
     def remember(self, scorer: Scorer, after: int, round: int) -> None:
         """The model at the end of period `after` on every period so far: a row of the forgetting matrix."""
+        people = self._per_user()
         for period in range(1, after + 1):
-            self._remember(scorer, period, now=after, round=round, after=after)
+            each = partial(people.add, period)
+            self._remember(scorer, period, now=after, round=round, after=after, each=each)
+        if after:
+            people.write(self.run, after_period(after))
 
     @property
-    def _panel(self) -> bool:
+    def _panel(self) -> NDArray[np.bool_] | None:
+        """[users] who is in the panel; None where there is none."""
         membership = self.study.membership
-        return membership is not None and bool(membership.panel.any())
+        return membership.panel if membership is not None and membership.panel.any() else None
 
-    def _remember(self, scorer: Scorer, period: int, *, now: int, round: int, after: int) -> None:
+    def _per_user(self) -> PerUser:
+        return PerUser(self._panel)
+
+    def _remember(
+        self, scorer: Scorer, period: int, *, now: int, round: int, after: int, each: EachCase | None = None
+    ) -> None:
         """On the panel; on everybody where there is none."""
         self._record(
             self.evaluator.measure(
@@ -96,7 +115,8 @@ class Measuring:
                 split="test",
                 now=now,
                 after=after,
-                part="panel" if self._panel else "all",
+                part="all" if self._panel is None else "panel",
+                each=each,
             )
         )
 
@@ -115,6 +135,7 @@ class Measuring:
         round: int = 0,
         after: int | None = None,
         model: str = MODEL,
+        each: EachCase | None = None,
     ) -> list[Record]:
         return self._record(
             self.evaluator.measure(
@@ -126,6 +147,7 @@ class Measuring:
                 subset=split == "validation",
                 now=now,
                 after=after,
+                each=each,
             )
         )
 
