@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,10 +70,10 @@ def read_per_user(run: RunDirectory, name: str) -> UserValues | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path) as arrays:
+        with path.open("rb") as stream, np.load(stream) as arrays:
             values = {key: arrays[key] for key in arrays.files if key.startswith("ndcg@")}
             return UserValues(arrays["period"], arrays["user"], arrays["memory"], values)
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, BadZipFile) as error:
         raise DataError(f"{path}: damaged ({error!r}); remove this run's directory, and run it again") from None
 
 

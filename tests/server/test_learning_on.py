@@ -10,12 +10,13 @@ from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 
 from everbloom.data.events import EventLog
 from everbloom.data.timeline import Timeline
-from everbloom.errors import ConfigError
+from everbloom.errors import ConfigError, DataError
 from everbloom.methods import CONTINUAL_METHODS
 from everbloom.privacy.mechanisms.local import SENSITIVITY
 from everbloom.study import Study
 from server.checkpoint import load_checkpoint
 from server.federation import Federation, initial_state
+from server.per_user import after_period, before_period, read_per_user
 from server.run_directory import RunDirectory
 from simulation.grid import client_of
 
@@ -69,6 +70,42 @@ def test_every_period_is_tested_before_it_is_learnt_and_looked_back_at_after_eve
         (2, 3, 0),
     ]
     assert all("after" not in record for record in metrics(federation, split="validation"))
+
+
+def per_user(directory):
+    """Every value of every user, by the file's name."""
+    names = [each(period) for each in (before_period, after_period) for period in range(1, PERIODS)]
+    rows = {name: read_per_user(directory, name) for name in names}
+    return {
+        name: list(
+            zip(*(column.tolist() for column in (row.period, row.user, row.memory, row.values["ndcg@10"])), strict=True)
+        )
+        for name, row in rows.items()
+    }
+
+
+@pytest.mark.parametrize("panel", [0.3, 0.0])
+def test_what_each_user_got_has_the_means_of_the_records(run, lasting, panel):
+    federation = run(lasting(continual={"panel": panel, "deletion_rate": 0.1}))
+    found = per_user(federation.run_directory)
+    entries = matrix(federation, "panel" if panel else "all")
+    for (after, period), value in entries.items():
+        rows = found[before_period(period) if after < period else after_period(after)]
+        values = [value for tested, _, memory, value in rows if tested == period and memory]
+        assert np.mean(values) == pytest.approx(value, abs=1e-6)
+    for period in range(1, PERIODS):
+        (record,) = metrics(federation, period=period, split="test", slice="all", after=period - 1)
+        rows = found[before_period(period)]
+        assert len(rows) == record["users"]
+        assert np.mean([row[-1] for row in rows]) == pytest.approx(record["ndcg@10"], abs=1e-6)
+
+
+def test_damaged_records_per_user_are_told(run, lasting):
+    federation = run(lasting())
+    path = federation.run_directory.path / "per-user" / "after-0002.npz"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"after-0002\.npz: damaged"):
+        read_per_user(federation.run_directory, after_period(2))
 
 
 def test_the_panel_never_trains_and_is_never_learnt_from(run, lasting):
@@ -132,7 +169,7 @@ def test_frozen_never_changes_and_retrain_begins_anew(run, lasting):
     assert retrain.study.window(3).end == retrain.study.timeline.window(3).end
 
 
-@pytest.mark.parametrize("method", ["finetune", "ewc", "replay", "distillation", "merging", "proximal", "retrain"])
+@pytest.mark.parametrize("method", sorted({*CONTINUAL_METHODS.names()} - {"frozen"}))
 def test_a_run_killed_in_a_period_resumes_to_the_identical_matrix(run, lasting, method):
     experiment = lasting(continual={"method": method, "deletion_rate": 0.1}, federation={"cohort": 8, "rounds": 3})
     whole = run(experiment, name="whole")
@@ -148,6 +185,7 @@ def test_a_run_killed_in_a_period_resumes_to_the_identical_matrix(run, lasting, 
     assert np.array_equal(resumed.state.parameters, whole.state.parameters)
     assert directory.records("metrics") == whole.run_directory.records("metrics")
     assert matrix(resumed) == matrix(whole)
+    assert per_user(directory) == per_user(whole.run_directory)
 
 
 class Killed(Exception):
