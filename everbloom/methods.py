@@ -397,6 +397,7 @@ CONTINUAL_METHODS: Registry[ContinualMethod] = Registry(
         "distillation": "everbloom.continual.distillation:Distillation",
         "proximal": "everbloom.continual.proximal:Proximal",
         "merging": "everbloom.continual.merging:Merging",
+        "averaging": "everbloom.continual.averaging:Averaging",
         "retrain": "everbloom.continual.retrain:Retrain",
     },
 )

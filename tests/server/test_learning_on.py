@@ -10,7 +10,8 @@ from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 
 from everbloom.data.events import EventLog
 from everbloom.data.timeline import Timeline
-from everbloom.errors import ConfigError
+from everbloom.evaluation.user_records import looked_back, read_user_records, tested
+from everbloom.errors import ConfigError, DataError
 from everbloom.methods import CONTINUAL_METHODS
 from everbloom.privacy.mechanisms.local import SENSITIVITY
 from everbloom.study import Study
@@ -69,6 +70,37 @@ def test_every_period_is_tested_before_it_is_learnt_and_looked_back_at_after_eve
         (2, 3, 0),
     ]
     assert all("after" not in record for record in metrics(federation, split="validation"))
+
+
+def per_user(directory):
+    """Every value of every user, by the file's name."""
+    names = sorted(path.name for path in (directory.path / "per-user").iterdir())
+    found = {name: read_user_records(directory.path, name) for name in names}
+    return {name: list(zip(row.user.tolist(), row.values["ndcg@10"].tolist(), strict=True)) for name, row in found.items()}
+
+
+@pytest.mark.parametrize("panel", [0.3, 0.0])
+def test_what_each_user_got_has_the_means_of_the_records(run, lasting, panel):
+    federation = run(lasting(continual={"panel": panel, "deletion_rate": 0.1}))
+    found = per_user(federation.run_directory)
+    entries = matrix(federation, "panel" if panel else "all")
+    for (after, period), value in entries.items():
+        ahead = period == after + 1 and not panel
+        rows = found[tested(period, "federated") if ahead else looked_back(after, period)]
+        assert np.mean([value for _, value in rows]) == pytest.approx(value, abs=1e-6)
+    for period in range(1, PERIODS):
+        (record,) = metrics(federation, period=period, split="test", slice="all", after=period - 1)
+        rows = found[tested(period, "federated")]
+        assert len(rows) == record["users"]
+        assert np.mean([value for _, value in rows]) == pytest.approx(record["ndcg@10"], abs=1e-6)
+
+
+def test_damaged_records_per_user_are_told(run, lasting):
+    federation = run(lasting())
+    path = federation.run_directory.path / "per-user" / looked_back(2, 1)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"after-0002-test-0001\.npz: damaged"):
+        read_user_records(federation.run_directory.path, path.name)
 
 
 def test_the_panel_never_trains_and_is_never_learnt_from(run, lasting):
@@ -154,7 +186,7 @@ def test_frozen_never_changes_and_retrain_begins_anew(run, lasting):
     assert retrain.study.window(3).end == retrain.study.timeline.window(3).end
 
 
-@pytest.mark.parametrize("method", ["finetune", "ewc", "replay", "distillation", "merging", "proximal", "retrain"])
+@pytest.mark.parametrize("method", sorted({*CONTINUAL_METHODS.names()} - {"frozen"}))
 def test_a_run_killed_in_a_period_resumes_to_the_identical_matrix(run, lasting, method):
     experiment = lasting(continual={"method": method, "deletion_rate": 0.1}, federation={"cohort": 8, "rounds": 3})
     whole = run(experiment, name="whole")
@@ -170,6 +202,7 @@ def test_a_run_killed_in_a_period_resumes_to_the_identical_matrix(run, lasting, 
     assert np.array_equal(resumed.state.parameters, whole.state.parameters)
     assert directory.records("metrics") == whole.run_directory.records("metrics")
     assert matrix(resumed) == matrix(whole)
+    assert per_user(directory) == per_user(whole.run_directory)
 
 
 class Killed(Exception):
