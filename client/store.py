@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
+from flwr.clientapp import ClientApp
+
+from client.answering import make_app
 from client.device import Device
 from client.ledger import SqliteLedger
 from client.personal import StoredPersonal
@@ -142,6 +145,11 @@ class DeviceStore:
         if terms.model.user.gaps:
             log.check_time("model.user.gaps")
         return _stored_workbench(self.folder, terms.model_dump_json())
+
+
+def rehearsal() -> ClientApp:
+    """A ClientApp on the folder that a SuperNode's `store` names. The server's code and the events are then in one process: for rehearsals alone."""
+    return make_app(lambda context: DeviceStore(Path(str(context.node_config["store"]))).open())
 
 
 def _new_or_kept_secret(path: Path, client: int, seed: int | None) -> None:
