@@ -60,6 +60,11 @@ class FeatureEncoder(Method):
     def encode(self, texts: list[str], progress: Progress) -> "NDArray[np.float32]":
         """[items, features] float32, a pure function of the texts and of this configuration."""
 
+    def encode_within(self, texts: list[str], others: list[str], progress: Progress) -> "NDArray[np.float32]":
+        """[others, features] features of other texts beside those of the catalogue's `texts`, in the same space. What is here is for encoders that
+        read every text by itself; one that learns from all of them overrides it."""
+        return self.encode(others, progress)
+
     @abstractmethod
     def fingerprint(self) -> str:
         """Identifies the encoder's result for given texts (name, options, content of the weights) in the feature cache."""

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.data.ranges import flat_ranges
+
 
 @dataclass(frozen=True, eq=False)
 class StringColumn:
@@ -39,6 +41,12 @@ class StringColumn:
         bounds = self.offsets.tolist()
         for start, end in pairwise(bounds):
             yield whole[start:end].decode()
+
+    def take(self, rows: NDArray[np.int64]) -> "StringColumn":
+        """The strings of these rows, copied."""
+        start, end = self.offsets[rows], self.offsets[rows + 1]
+        _, place = flat_ranges(start, end)
+        return StringColumn(self.blob[place], np.concatenate(([0], np.cumsum(end - start))).astype(np.int64))
 
     def save(self, folder: Path, name: str) -> None:
         """Writes `name.utf8.npy` and `name.offsets.npy`."""

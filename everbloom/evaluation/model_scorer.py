@@ -1,5 +1,7 @@
 """Scores of a recommender over the whole catalogue for evaluation cases."""
 
+from copy import copy
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -9,7 +11,7 @@ from everbloom.data.events import NO_ITEM, EventLog
 from everbloom.data.gaps import gap_codes, gaps_before
 from everbloom.data.ranges import flat_ranges
 from everbloom.models.layout import ParameterLayout
-from everbloom.models.recommender import Recommender
+from everbloom.models.recommender import CatalogueVectors, Recommender
 from everbloom.models.users import Circumstances
 
 
@@ -34,12 +36,26 @@ class ModelScorer:
         with torch.inference_mode():
             self.catalogue = model.catalogue()
 
-    def score(self, cases: Cases, positions: NDArray[np.int64]) -> torch.Tensor:
-        """[b, items] scores after each case's visible history."""
+    def of(self, log: EventLog, personal: NDArray[np.float32] | None = None) -> "ModelScorer":
+        """The same model and item vectors for the users of another log, with what their devices have learnt."""
+        other = copy(self)
+        other.log, other.personal = log, personal
+        return other
+
+    def score(
+        self, cases: Cases, positions: NDArray[np.int64], catalogue: CatalogueVectors | None = None
+    ) -> torch.Tensor:
+        """[b, items] scores after each case's visible history; `catalogue`: of these items instead of all."""
+        with torch.inference_mode():
+            return self.scores(cases, positions, catalogue)
+
+    def scores(
+        self, cases: Cases, positions: NDArray[np.int64], catalogue: CatalogueVectors | None = None
+    ) -> torch.Tensor:
+        """`score` for who wants gradients."""
         items, circumstances, length = self._histories(cases, positions)
         own = None if self.personal is None else torch.from_numpy(self.personal[cases.user[positions]])
-        with torch.inference_mode():
-            return self.model.rank_catalogue(items, circumstances, length, self.catalogue, own)
+        return self.model.rank_catalogue(items, circumstances, length, catalogue or self.catalogue, own)
 
     def _histories(
         self, cases: Cases, positions: NDArray[np.int64]

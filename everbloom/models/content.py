@@ -50,6 +50,15 @@ class ContentMatch(nn.Module):
         read, real = self._read(items, length.unsqueeze(1))
         return ((read * real.unsqueeze(-1)).squeeze(1) * self.weight.weight.view(1, -1, 1)).sum(dim=1)
 
+    def by_event(self, items: torch.Tensor, length: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        """[users, events, candidates] what each event adds to the score of candidates with these features [candidates, width], of unit length."""
+        read, real = self._read(items, length.unsqueeze(1))
+        terms = (read * real.unsqueeze(-1)).squeeze(1) * self.weight.weight.view(1, -1, 1) @ features.T
+        place = length.unsqueeze(1) - 1 - torch.arange(self.lags, device=items.device)
+        added = terms.new_zeros((len(items), max(items.shape[1], 1), len(features)))
+        added.scatter_add_(1, place.clamp(min=0).unsqueeze(2).expand_as(terms), terms)
+        return added[:, : items.shape[1]]
+
     def _read(self, items: torch.Tensor, place: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Features [examples, scored, lags, width] of the events before each scored position, and whether there are any."""
         back = place.unsqueeze(2) - 1 - torch.arange(self.lags, device=place.device)

@@ -9,7 +9,7 @@ from torch import nn
 
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
-from everbloom.models.features.reduction import principal_components
+from everbloom.models.features.reduction import project_like
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.scores import SCORES
@@ -18,10 +18,18 @@ from everbloom.seeding import derive
 
 
 class CatalogueVectors(NamedTuple):
-    """Every item's vector [items, dim] and bias [items]: computed once for given parameters."""
+    """What is scored of items, all or some of them: indices, vectors [items, dim] and biases [items], computed once for given parameters, and the
+    features [items, width] that a content match reads.
+    """
 
+    items: torch.Tensor
     vectors: torch.Tensor
     bias: torch.Tensor
+    features: torch.Tensor | None = None
+
+    def take(self, which: torch.Tensor) -> "CatalogueVectors":
+        """The items at these positions."""
+        return CatalogueVectors(*(None if part is None else part[which] for part in self))  # type: ignore[arg-type]
 
 
 class Recommender(nn.Module):
@@ -31,9 +39,8 @@ class Recommender(nn.Module):
         """`features` [items, width]: the frozen ones of the items' texts, whole."""
         super().__init__()
         self.history = config.user.history
-        reduced = features
-        if features is not None and config.items.feature_dim is not None:
-            reduced = principal_components(features, config.items.feature_dim)
+        self.feature_dim = config.items.feature_dim
+        reduced = None if features is None else project_like(features, self.feature_dim, features)
         self.item = ItemEncoder(items, config.dim, None if reduced is None else torch.from_numpy(reduced), config.items)
         self.user = UserEncoder(config.dim, config.user)
         self.score = SCORES[config.score](config.dim)
@@ -80,7 +87,9 @@ class Recommender(nn.Module):
 
     def catalogue(self) -> CatalogueVectors:
         """All items' vectors."""
-        return CatalogueVectors(*self.item.catalogue())
+        vectors, bias = self.item.catalogue()
+        items = torch.arange(len(vectors), device=vectors.device)
+        return CatalogueVectors(items, vectors, bias, None if self.content is None else self.content.features)
 
     def rank_catalogue(
         self,
@@ -90,8 +99,8 @@ class Recommender(nn.Module):
         catalogue: CatalogueVectors,
         personal: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real. `personal`
-        [users, dim]: their offsets; None: the model's own is everybody's.
+        """Scores [users, items] of the catalogue, or of some of it, after histories [users, events] of which the first `length` [users] are real.
+        `personal` [users, dim]: their offsets; None: the model's own is everybody's.
         """
         users = self.user(self.item(items)[0], circumstances, None, length.unsqueeze(1))
         if personal is not None:
@@ -100,7 +109,8 @@ class Recommender(nn.Module):
             users = users + self.personal(_first_row(users))
         scores: torch.Tensor = self.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
         if self.content is not None:
-            scores = scores + self.content.pooled(items, length) @ self.content.features.T
+            assert catalogue.features is not None, "a model with a content match has its features"
+            scores = scores + self.content.pooled(items, length) @ catalogue.features.T
         return scores
 
 

@@ -191,8 +191,8 @@ class _Attacker:
 
     def _scores(self, users: torch.Tensor) -> torch.Tensor:
         """[users, items] of user vectors [users, 1, dim], without the content match, which no item's own examples teach."""
-        vectors, bias = self.model.catalogue()
-        scores: torch.Tensor = self.model.score(users, vectors[None], bias[None])
+        catalogue = self.model.catalogue()
+        scores: torch.Tensor = self.model.score(users, catalogue.vectors[None], catalogue.bias[None])
         return scores.squeeze(1)
 
     def _reader(self, client: int | None) -> torch.Tensor:

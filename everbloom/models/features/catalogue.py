@@ -30,22 +30,23 @@ def features_of(
 
 
 def catalogue_features(
-    texts: list[str], config: ItemModelConfig, cache: Path, progress: Progress
+    texts: list[str], config: ItemModelConfig, cache: Path, progress: Progress, within: list[str] | None = None
 ) -> NDArray[np.float32] | None:
-    """[items, features] float32; None if the model uses no features.
+    """[items, features] float32; None if the model uses no features. `within`: the catalogue's texts, where these are others beside them.
 
     `cache` is a folder; an entry's name is the hash of the encoder's fingerprint and all texts, so a stale entry cannot be hit.
     """
     if config.features is None:
         return None
     digest = hashlib.sha256(config.features.fingerprint().encode())
-    for text in texts:
+    for text in (*texts, *([] if within is None else ["within", *within])):
         digest.update(len(text).to_bytes(8, "big") + text.encode())
     path = cache / f"{digest.hexdigest()}.npy"
     if path.is_file():
         features: NDArray[np.float32] = np.load(path, allow_pickle=False)
     else:
-        features = config.features.encode(texts, progress)
+        encoder = config.features
+        features = encoder.encode(texts, progress) if within is None else encoder.encode_within(within, texts, progress)
         _store(path, features)
     return features
 
