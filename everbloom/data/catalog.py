@@ -1,5 +1,6 @@
 """The catalogue: items with their texts and numbers. Public content; nothing here is about a user."""
 
+import hashlib
 import json
 import re
 import string
@@ -39,6 +40,14 @@ class Catalog:
         known = {"id": self.item_ids, **self.fields}
         columns = [list(known[name]) for name in names]
         return [_tidy(template.format(**dict(zip(names, row, strict=True)))) for row in zip(*columns, strict=True)]
+
+    def digest(self) -> str:
+        """SHA-256 over ids and text fields in the catalogue's order, in hexadecimal: equal where the same numbers mean the same items and texts."""
+        names = sorted(self.fields)
+        digest = hashlib.sha256(json.dumps(["id", *names]).encode())
+        for row in zip(self.item_ids, *(self.fields[name] for name in names), strict=True):
+            digest.update(b"\n" + json.dumps(row, ensure_ascii=False).encode())
+        return digest.hexdigest()
 
     def check(self, template: str) -> None:
         """Raises `DataError` if the template names a field that there is not."""
