@@ -100,7 +100,7 @@ class DeviceFolder:
         return self.token()
 
     def lock(self) -> int:
-        """Takes the folder for this process, until it ends or closes what is returned. Raises `Busy` if another has it, `DataError` without a device."""
+        """Takes the folder for this process, until it ends or closes what is returned. Raises `Busy` if another has it."""
         _ = self.settings
         descriptor = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:

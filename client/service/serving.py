@@ -3,9 +3,11 @@
 import asyncio
 import json
 import os
+import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -45,10 +47,26 @@ async def _serve(folder: DeviceFolder, listening: socket.socket, group: str | No
             guarded, loop="asyncio", http="h11", ws="none", lifespan="off", log_config=None, access_log=False,
             server_header=False, date_header=False, timeout_graceful_shutdown=5,
         )  # fmt: skip
-        await uvicorn.Server(config).serve([listening])
+        await _until_told(_Server(config), listening)
         federation.close()
         folder.socket.unlink(missing_ok=True)
         service.journal.note("stopped")
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us: uvicorn raises them again when it is done, and would end the process before what has to follow."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """See uvicorn."""
+        yield
+
+
+async def _until_told(server: uvicorn.Server, listening: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(setattr, server, "should_exit", True))
+    await server.serve([listening])
 
 
 @asynccontextmanager
