@@ -19,8 +19,9 @@ PAGES = ("https://evil.example", "null", "http://127.0.0.1:9999", "http://evil.e
 class Api:
     """The application without a port. `headers` go with every request that gives no others of these names."""
 
-    def __init__(self, app: object, headers: dict[str, str]) -> None:
+    def __init__(self, app: object, headers: dict[str, str], runner: asyncio.Runner) -> None:
         self.app = app
+        self.runner = runner
         self.headers = headers
 
     def request(self, method: str, path: str, headers: object = None, **given: object) -> httpx.Response:
@@ -31,25 +32,32 @@ class Api:
             async with httpx.AsyncClient(transport=transport, base_url=f"http://{HOST}") as client:
                 return await client.request(method, path, headers=sent, **given)
 
-        return asyncio.run(send())
+        return self.runner.run(send())
 
     def __getattr__(self, method: str):
         return partial(self.request, method.upper())
 
 
 @pytest.fixture
-def service(folder, own_events):
-    made = DeviceService(folder)
-    yield made
-    asyncio.run(made.close())
+def runner():
+    """One event loop for all requests of a test: the service's processes belong to it."""
+    with asyncio.Runner() as made:
+        yield made
 
 
 @pytest.fixture
-def api(service, folder) -> Api:
+def service(folder, runner):
+    made = DeviceService(folder)
+    yield made
+    runner.run(made.close())
+
+
+@pytest.fixture
+def api(service, folder, runner) -> Api:
     access = Access(folder.token())
     guarded = Guard(build_api(service, access), access, lambda: (HOST, "localhost:8642"), OPEN_PATHS)
     headers = {"Host": HOST, "Authorization": f"Bearer {folder.token()}"}
-    return Api(guarded, headers)
+    return Api(guarded, headers, runner)
 
 
 def refused(response, status: int, told: str) -> None:
