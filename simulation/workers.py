@@ -19,7 +19,7 @@ import torch
 from flwr.app import Message, RecordDict
 from numpy.typing import NDArray
 
-from client.app import make_app
+from client.answering import make_app
 from everbloom.errors import InputError
 from everbloom.experiment import load_experiment
 from everbloom.memory import peak_bytes
