@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
 from everbloom.evaluation.baselines.popularity import Popularity
-from everbloom.evaluation.evaluator import EachCase, Evaluator, Scorer
+from everbloom.evaluation.evaluator import EachCase, Evaluator, Part, Scorer
 from everbloom.evaluation.records import FEDERATED, Record
 from everbloom.evaluation.training_events import trained_period
 from everbloom.evaluation.user_records import UserRecords, kept_measures, looked_back, tested

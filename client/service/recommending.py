@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from client.frames import Frame
 from client.service.child import Work, serve_parent
@@ -27,8 +28,10 @@ from everbloom.explanations.field_values import FieldValues
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommended, Recommending
 from everbloom.explanations.sentences import LANGUAGES, sentence
-from everbloom.models.features.catalogue import features_of
+from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.recommender import build_recommender, layout_of
+from everbloom.models.settled import settled
+from everbloom.models.towers.states import item_states
 
 
 class LoadedModel:
@@ -41,12 +44,18 @@ class LoadedModel:
             raise DataError(
                 "no model yet: the first one comes with the first round that this device is asked for, or is offered by its server"
             )
-        features = features_of(catalog, stored.text, stored.config.items, feature_cache(), lambda done, total: None)
-        model = build_recommender(len(catalog), features, stored.config, stored.seed)
+        items = stored.config.items
+        features = features_of(catalog, stored.text, items, feature_cache(), _quiet)
+        features = with_searches(features, log.searches.texts, stored.config, None, _quiet)
+        texts = item_states(catalog, stored.text, items, feature_cache(), _quiet)
+        model = build_recommender(len(catalog), features, stored.config, stored.seed, texts)
         layout = layout_of(model)
         layout.check(stored.schema, "the stored model")
-        scorer = ModelScorer(model, layout, stored.parameters, log)
-        self.recommending = Recommending(scorer, parts_of(model, features, {}))
+        layout.bind(model).copy_(torch.from_numpy(stored.parameters))
+        fixed = settled(model)
+        own = layout_of(fixed)
+        scorer = ModelScorer(fixed, own, own.flat(fixed), log)
+        self.recommending = Recommending(scorer, parts_of(settled(model), {}))
         self.personal = personal_of(folder.personal, stored, layout.size("personal"))
         self.values = FieldValues(catalog, stored.text)
 
@@ -131,3 +140,7 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+
+
+def _quiet(done: int, total: int) -> None:
+    return

@@ -1,9 +1,9 @@
 """What a test gave each user, beside the means of metrics.jsonl: who benefits, and whether two models differ for other people too.
 
-In a run's directory, `per-user/test-PPPP-MODEL.npz` is everybody in the test of period P, before it is learnt; `per-user/after-AAAA-test-PPPP.npz` those
-on whom memory is measured, in the test of period P after period A was learnt. One row a case, users ascending: `user` int32, `history` int32 (events known
-of the user when asked) and `hr@K`, `ndcg@K` float32. K is 10 where `evaluation.k` has it, otherwise the largest cut-off. Each is written whole and under
-its own name, so a resumed run writes over what it does again.
+In a run's directory, `per-user/test-PPPP-MODEL.npz` is everybody in the test of period P, before it is learnt;
+`per-user/after-AAAA-test-PPPP.npz` those on whom memory is measured, in the test of period P after period A was learnt. One row a case, users
+ascending: `user` int32, `history` int32 (events known of the user when asked) and `hr@K`, `ndcg@K` float32. K is 10 where `evaluation.k` has it,
+otherwise the largest cut-off. Each is written whole and under its own name, so a resumed run writes over what it does again.
 """
 
 import zipfile

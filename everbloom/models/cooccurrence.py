@@ -67,8 +67,8 @@ class Cooccurrence(nn.Module):
         candidates: torch.Tensor,
         features: torch.Tensor | None,
     ) -> torch.Tensor:
-        """Scores [users, candidates] of the items `candidates` [candidates] of a catalogue of `count`, with their `features` [candidates, width] where
-        there are any, after histories [users, events] of which the first `length` [users] are real."""
+        """Scores [users, candidates] of the items `candidates` [candidates] of a catalogue of `count`, with their `features` [candidates, width]
+        where there are any, after histories [users, events] of which the first `length` [users] are real."""
         weight = self.weight.weight[0]
         vectors = None if self.features is None else functional.embedding(items, self.features)
         read = self._read(items, length.unsqueeze(1), vectors).squeeze(2)

@@ -62,7 +62,7 @@ def test_a_pair_that_came_together_raises_the_one_when_the_other_is_met_again():
     items = torch.tensor([[1, 2, 5, 3, 4, 6, 1]])
     with torch.no_grad():
         model.weight.weight[:] = torch.tensor([[0.0, 0.0, 1.0]])
-        scores = model.ranked(items, torch.tensor([7]), ITEMS)[0]
+        scores = model.ranked(items, torch.tensor([7]), ITEMS, torch.arange(ITEMS), None)[0]
     assert scores.argmax() == 2
     assert (scores > 0).sum() == 1
 

@@ -10,8 +10,8 @@ from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 
 from everbloom.data.events import EventLog
 from everbloom.data.timeline import Timeline
-from everbloom.evaluation.user_records import looked_back, read_user_records, tested
 from everbloom.errors import ConfigError, DataError
+from everbloom.evaluation.user_records import looked_back, read_user_records, tested
 from everbloom.methods import CONTINUAL_METHODS
 from everbloom.privacy.mechanisms.local import SENSITIVITY
 from everbloom.study import Study
@@ -76,7 +76,9 @@ def per_user(directory):
     """Every value of every user, by the file's name."""
     names = sorted(path.name for path in (directory.path / "per-user").iterdir())
     found = {name: read_user_records(directory.path, name) for name in names}
-    return {name: list(zip(row.user.tolist(), row.values["ndcg@10"].tolist(), strict=True)) for name, row in found.items()}
+    return {
+        name: list(zip(row.user.tolist(), row.values["ndcg@10"].tolist(), strict=True)) for name, row in found.items()
+    }
 
 
 @pytest.mark.parametrize("panel", [0.3, 0.0])
