@@ -124,6 +124,10 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return status.st_mtime_ns, status.st_ino
 
 
+def _quiet(done: int, total: int) -> None:
+    return
+
+
 def main() -> None:
     """Entry point of the process."""
     folder = DeviceFolder(Path(sys.argv[1]))
@@ -140,7 +144,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-def _quiet(done: int, total: int) -> None:
-    return

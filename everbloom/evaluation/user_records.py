@@ -43,7 +43,7 @@ def kept_measures(cutoffs: Sequence[int]) -> tuple[str, str]:
     return f"hr@{k}", f"ndcg@{k}"
 
 
-def tested(period: int | str, model: str) -> str:
+def of_test(period: int | str, model: str) -> str:
     """The name of a model's test on a period, before it is learnt."""
     return f"test-{_number(period)}-{model}.npz"
 
@@ -55,7 +55,7 @@ def looked_back(after: int, period: int) -> str:
 
 def recorded_periods(run: Path, model: str) -> list[int]:
     """The periods whose test has records of this model, ascending."""
-    names = (path.name.split("-", 2) for path in (run / FOLDER).glob(tested("*", model)))
+    names = (path.name.split("-", 2) for path in (run / FOLDER).glob(of_test("*", model)))
     return sorted(int(period) for _, period, _ in names)
 
 
