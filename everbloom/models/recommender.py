@@ -16,6 +16,8 @@ from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.scores import SCORES
 from everbloom.models.towers.states import TextStates
+from everbloom.models.towers.told import ToldItems
+from everbloom.models.towers.user import SequenceUserEncoder, TextUserEncoder
 from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
 
@@ -33,10 +35,15 @@ class Recommender(nn.Module):
     """score(user's history, item)."""
 
     def __init__(
-        self, items: int, features: Features | None, config: ModelConfig, texts: TextStates | None = None
+        self,
+        items: int,
+        features: Features | None,
+        config: ModelConfig,
+        texts: TextStates | None = None,
+        told: ToldItems | None = None,
     ) -> None:
         """`features`: the frozen ones of the items' content, whole; an array [items, width] is that of their texts. `texts`: their hidden states,
-        where the language model is fine-tuned."""
+        where the language model is fine-tuned. `told`: how histories are told, where a language model reads them."""
         super().__init__()
         self.history = config.user.history
         whole = ItemFeatures.of(features) if isinstance(features, np.ndarray) else features
@@ -48,7 +55,7 @@ class Recommender(nn.Module):
             fusion = GatedFusion(reduced, config.dim)
         fused = None if reduced is None else torch.from_numpy(reduced.fused())
         self.item = ItemEncoder(items, config.dim, fused, config.items, texts, reduction, fusion)
-        self.user = UserEncoder(config.dim, config.user, _searches(whole, config))
+        self.user = _user_encoder(config, _searches(whole, config), told)
         if self.user.search is not None and whole is not None:
             _begin_as_items(self.user.search, self.item, whole, config)
         self.score = SCORES[config.score](config.dim)
@@ -108,6 +115,7 @@ class Recommender(nn.Module):
         """Scores [users, items] of the whole catalogue after histories [users, events] of which the first `length` [users] are real. `personal`
         [users, dim]: their offsets; None: the model's own is everybody's.
         """
+        circumstances = circumstances._replace(item=items, length=length)
         users = self.user(self.item(items)[0], circumstances, None, length.unsqueeze(1))
         if personal is not None:
             users = users + personal.unsqueeze(1)
@@ -117,6 +125,18 @@ class Recommender(nn.Module):
         if self.content is not None:
             scores = scores + self.content.pooled(items, length) @ self.content.features.T
         return scores
+
+
+def _user_encoder(
+    config: ModelConfig, searches: torch.Tensor | None, told: ToldItems | None
+) -> UserEncoder | TextUserEncoder | SequenceUserEncoder:
+    tower = config.user.tower
+    if tower is None:
+        return UserEncoder(config.dim, config.user, searches)
+    if tower.reads == "items":
+        return SequenceUserEncoder(config)
+    assert told is not None, "how histories are told comes with [model.user.tower]"
+    return TextUserEncoder(config, told)
 
 
 PERSONAL = ("personal.",)
@@ -162,8 +182,9 @@ def build_recommender(
     config: ModelConfig,
     seed: int,
     texts: TextStates | None = None,
+    told: ToldItems | None = None,
 ) -> Recommender:
     """A freshly initialised recommender; the same on every side that has the same catalogue, configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialise"))
-        return Recommender(items, features, config, texts)
+        return Recommender(items, features, config, texts, told)
