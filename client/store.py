@@ -21,6 +21,7 @@ from everbloom.data.home import feature_cache
 from everbloom.errors import DataError, PrivacyError
 from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.towers.states import item_states
+from everbloom.models.towers.told import told_items
 from everbloom.privacy.budget import Budget
 from everbloom.wire import Terms
 
@@ -152,4 +153,5 @@ def stored_workbench(folder: Path, terms_json: str) -> Workbench:
         searched = EventLog.open(folder / "events").searches.texts
         features = with_searches(features, searched, terms.model, None, _quiet)
     texts = item_states(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
-    return build_workbench(terms, catalog.first_seen, features, texts)
+    told = told_items(catalog, terms.text, terms.model)
+    return build_workbench(terms, catalog.first_seen, features, texts, told)

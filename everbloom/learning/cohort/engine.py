@@ -67,6 +67,7 @@ class CohortTrainer:
             memory,
             model.item.tower,
             by_example=private and not model.item.linear,
+            event=model.user.event_bytes,
         )
         self.training = (
             PlainTraining(self.skeleton, learning, self.budget)
