@@ -68,6 +68,8 @@ class CohortTrainer:
             model.item.tower,
             by_example=private and not model.item.linear,
         )
+        if private and model.item.fusion is not None:
+            self.budget = replace(self.budget, item=model.item.fusion.item_bytes)
         self.training = (
             PlainTraining(self.skeleton, learning, self.budget)
             if plan is None or plan.dp_sgd is None
