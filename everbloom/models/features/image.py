@@ -57,6 +57,9 @@ class Images(Modality):
 
     def encode(self, inputs: list[str], progress: Progress) -> NDArray[np.float32]:
         """[inputs, width]; a row of nan where an image does not open, if that does not stop it."""
+        if self.on_error == "stop":  # before the model is loaded and minutes have passed
+            for path in inputs:
+                self._open(path)
         processor, model = self._load()
         pieces, broken = [], 0
         for start in range(0, len(inputs), self.batch):
