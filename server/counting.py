@@ -45,7 +45,8 @@ class Counting:
 
         `there`: the items that people could meet until then, which are public. Nobody could vote for any other, so no vote tells whether it will be
         wanted: it gets the middle of the others, on the scale on which the model reads counts. `bound`: the clip norm of this round; None: that of
-        the plan, if there is one. The mean over a period's rounds of counting has less noise than one by the root of their number, and so has the unit.
+        the plan, if there is one. The mean over a period's rounds of counting has less noise than one by the root of their number, and so has the
+        unit.
         """
         rounds = self.config.rounds
         unit = self.smallest * (self.clip_norm if bound is None else bound) * self.config.smoothing / math.sqrt(rounds)
