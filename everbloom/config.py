@@ -86,6 +86,9 @@ class ProtocolConfig(Table):
     """timeline: the first so many calendar units (or, below 1, this fraction of all events) make period 0."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """timeline: the last part of a period's events, by global time, validates its rounds and is learnt in the next period."""
+    repeats: bool = False
+    """timeline: what a person has met before is ranked and to be found like anything else, as where goods are bought over and over. Default: only
+    what is new to a person counts."""
     origin: PositiveInt | None = None
     """timeline: look at this period of those above as if it were the next one: all before it is period 0, it is period 1, and nothing after it
     exists. Several origins make a rolling evaluation (`everbloom rolling`)."""

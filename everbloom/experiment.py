@@ -59,6 +59,11 @@ class Experiment(Table):
                 f'model.user.gaps: under protocol.name = "{self.protocol.name}" only the measured event itself says when its item is asked for, '
                 'which would be a look at the future; use protocol.name = "timeline", or model.user.gaps = false'
             )
+        if self.protocol.repeats and self.protocol.name != "timeline":
+            raise ValueError(
+                f'protocol.repeats: under protocol.name = "{self.protocol.name}" what is to be found is always ranked; '
+                'use protocol.name = "timeline", or protocol.repeats = false'
+            )
         return self
 
     def rounds(self, period: int) -> int:

@@ -141,7 +141,7 @@ class Federation:
         self.ledger.ask(cohort)
         nodes = {client: self.roster[client] for client in cohort.tolist()}
         self.strategy.ask(nodes, state.period, self.study.window(state.period), self.wanted)
-        self.strategy.counts = self.study.experiment.model.counts_in(state.round)
+        self.strategy.there = self.learning_on.counted_items(state)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
         messages = list(self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid))
         replies = collect(self.study, self.grid, messages, nodes, self.wanted, state.period, state.round)
