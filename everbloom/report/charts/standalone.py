@@ -1,12 +1,12 @@
 """A picture that stands alone: for a notebook, or a file."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from everbloom.errors import InputError
 from everbloom.report.charts.frame import Box, Key
-from everbloom.report.markup import Markup, joined, tag
+from everbloom.report.markup import Markup, tag
 from everbloom.report.page import PICTURE, picture_style
 
 _WIDTH, _HEIGHT = 820, 320
@@ -18,7 +18,8 @@ _HEAD = 34
 class Picture:
     """An SVG; a notebook shows it."""
 
-    svg: str
+    title: str
+    svg: str = field(repr=False)
 
     def _repr_svg_(self) -> str:
         return self.svg
@@ -67,4 +68,4 @@ def standalone(title: str, keys: Sequence[Key], draw: Callable[[Box], Markup]) -
         role="img",
         class_=PICTURE,
     )
-    return Picture(joined(made))
+    return Picture(title, made)
