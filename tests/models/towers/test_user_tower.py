@@ -34,8 +34,8 @@ def reader(config):
 
 
 def history(items, behaviour=None, length=None):
-    item = torch.tensor([items])
-    code = torch.tensor([behaviour or [VIEW] * len(items)])
+    item = torch.tensor([items], dtype=torch.int64)
+    code = torch.tensor([behaviour or [VIEW] * len(items)], dtype=torch.int64)
     return Circumstances(code, item=item, length=torch.tensor([len(items) if length is None else length]))
 
 
@@ -52,7 +52,7 @@ def in_words(told, row=0):
 def test_what_is_told():
     found = telling()(torch.tensor([[0, 3, 3]]), torch.tensor([[VIEW, VIEW, BUY]]), torch.tensor([3]))
     assert in_words(found) == "[CLS] viewed : red lamp, tea ; bought : tea"
-    assert found.ends.tolist() == [[0, 4, 6, 9]]
+    assert found.ends.tolist() == [[0, 4, 6, 10]]
     both = telling(two_way=True)(torch.tensor([[0, 3, 3]]), torch.tensor([[VIEW, VIEW, BUY]]), torch.tensor([2]))
     assert in_words(both) == "[CLS] viewed : red lamp, tea [SEP]"
 
@@ -120,7 +120,7 @@ def test_a_model_that_reads_both_ways_reads_up_to_the_place_alone(folder_of, per
             other = model.user(vectors, history([*[3, 1, 0, 4, 7][:place], *[5] * (5 - place)]), None, given)
             torch.testing.assert_close(one, other)
     check_places(model, LearningConfig(examples="next-item"))
-    with pytest.raises(ConfigError, match='reads in both directions.*set learning.examples = "next-item"') as raised:
+    with pytest.raises(ConfigError, match=r'reads in both directions.*set learning.examples = "next-item"') as raised:
         check_places(model, LearningConfig())
     assert "\n" not in str(raised.value)
 
