@@ -1,8 +1,9 @@
 """LM fine-tuning of a cohort, against client by client with PEFT and Opacus: `python -m benchmarks.towers [--clients N] [--dtype D]`.
 
 50 customers of Online Retail with 20 bought products each (4 examples of 5), MiniLM (6 blocks of 384), FFA-LoRA of rank 8 at query and value of the
-top two blocks, one DP-SGD step, clipped and noised. Both sides do the same mathematics, and their updates are compared. PEFT's side computes in float32,
-keeps one wrapped model for all clients and pads to each client's longest text, as a careful loop over clients would. Seconds are the process's own.
+top two blocks, one DP-SGD step, clipped and noised. Both sides do the same mathematics, and their updates are compared. PEFT's side computes in
+float32, keeps one wrapped model for all clients and pads to each client's longest text, as a careful loop over clients would. Seconds are the
+process's own.
 """
 
 import argparse
