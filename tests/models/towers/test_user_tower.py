@@ -120,7 +120,7 @@ def test_a_model_that_reads_both_ways_reads_up_to_the_place_alone(folder_of, per
             other = model.user(vectors, history([*[3, 1, 0, 4, 7][:place], *[5] * (5 - place)]), None, given)
             torch.testing.assert_close(one, other)
     check_places(model, LearningConfig(examples="next-item"))
-    with pytest.raises(ConfigError, match=r'reads in both directions.*set learning.examples = "next-item"') as raised:
+    with pytest.raises(ConfigError, match=r'reads in both directions.*set learning\.examples = "next-item"') as raised:
         check_places(model, LearningConfig())
     assert "\n" not in str(raised.value)
 
