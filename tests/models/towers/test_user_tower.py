@@ -34,8 +34,8 @@ def reader(config):
 
 
 def history(items, behaviour=None, length=None):
-    item = torch.tensor([items])
-    code = torch.tensor([behaviour or [VIEW] * len(items)])
+    item = torch.tensor([items], dtype=torch.int64)
+    code = torch.tensor([behaviour or [VIEW] * len(items)], dtype=torch.int64)
     return Circumstances(code, item=item, length=torch.tensor([len(items) if length is None else length]))
 
 
@@ -52,7 +52,7 @@ def in_words(told, row=0):
 def test_what_is_told():
     found = telling()(torch.tensor([[0, 3, 3]]), torch.tensor([[VIEW, VIEW, BUY]]), torch.tensor([3]))
     assert in_words(found) == "[CLS] viewed : red lamp, tea ; bought : tea"
-    assert found.ends.tolist() == [[0, 4, 6, 9]]
+    assert found.ends.tolist() == [[0, 4, 6, 10]]
     both = telling(two_way=True)(torch.tensor([[0, 3, 3]]), torch.tensor([[VIEW, VIEW, BUY]]), torch.tensor([2]))
     assert in_words(both) == "[CLS] viewed : red lamp, tea [SEP]"
 
