@@ -12,8 +12,8 @@ from everbloom.privacy.plan import PrivacyPlan
 
 @dataclass(frozen=True)
 class Counting:
-    """`place` of the counts in the shared vector. `smallest`: the unit of counts in the mean vote of a period: one person of all who are asked; with a
-    plan, per clip norm, the standard deviation of the mechanism's noise in each coordinate."""
+    """`place` of the counts in the shared vector. `smallest`: the unit of counts in the mean vote of a period: one person of all who are asked; with
+    a plan, per clip norm, the standard deviation of the mechanism's noise in each coordinate."""
 
     config: PriorConfig
     place: slice
