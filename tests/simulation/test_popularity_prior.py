@@ -136,6 +136,16 @@ def test_a_resumed_run_is_the_same(hybrid, study_of, ran, tmp_path, name):
     assert np.array_equal(found, whole)
 
 
+def test_votes_behind_masks_are_the_same_sum(hybrid, ran):
+    masked = hybrid("distributed", learning={"learning_rate": 0.5, "local_steps": 1})
+    plain = ran(masked, "plain")[1]
+    behind = masked.model_copy(
+        update={"runtime": masked.runtime.model_copy(update={"clients": "one-by-one", "masks": True})}
+    )
+    study, found, _, _ = ran(behind, "masked")
+    np.testing.assert_allclose(found[study.layout.counted], plain[study.layout.counted], atol=0.2)
+
+
 @pytest.mark.parametrize("component", ["content", "prior", "cooccurrence"])
 def test_each_component_can_be_turned_off_or_fixed(hybrid, study_of, component):
     def sent(model):
