@@ -19,6 +19,7 @@ RESAMPLES = 1000
 """So many give a standard deviation to 2%."""
 COMPARED: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
     "forgetting": measures.average_forgetting,
+    "forgetting_throughout": measures.forgetting_throughout,
     "backward_transfer": measures.backward_transfer,
     "stability": measures.stability,
     "final": measures.final_mean,
