@@ -17,7 +17,7 @@ from everbloom.data.catalog import Catalog
 from everbloom.data.events import EventLog
 from everbloom.data.home import feature_cache
 from everbloom.errors import DataError, PrivacyError
-from everbloom.models.features.catalogue import features_of
+from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.towers.states import item_states
 from everbloom.privacy.budget import Budget
 from everbloom.privacy.secure_aggregation.device import SecureDevice
@@ -169,14 +169,17 @@ def _new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float |
     return SqliteLedger(path, account.ledger)
 
 
+def _quiet(done: int, total: int) -> None:
+    pass
+
+
 @lru_cache(maxsize=2)
 def _stored_workbench(folder: Path, terms_json: str) -> Workbench:
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
     features = features_of(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
+    if terms.model.user.searches:
+        searched = EventLog.open(folder / "events").searches.texts
+        features = with_searches(features, searched, terms.model, None, _quiet)
     texts = item_states(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
     return build_workbench(terms, catalog.first_seen, features, texts)
-
-
-def _quiet(done: int, total: int) -> None:
-    pass

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
+from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.towers.states import TextStates
@@ -48,11 +49,10 @@ class Workbench:
 def build_workbench(
     terms: Terms,
     first_seen: NDArray[np.int64],
-    features: NDArray[np.float32] | None,
+    features: ItemFeatures | None,
     texts: TextStates | None = None,
 ) -> Workbench:
-    """`first_seen` [items], `features` [items, width] or None, `texts` where the language model is fine-tuned. Raises `PrivacyError` if the terms'
-    claim cannot be kept."""
+    """`first_seen` [items], `texts` where the language model is fine-tuned. Raises `PrivacyError` if the terms' claim cannot be kept."""
     model = build_recommender(len(first_seen), features, terms.model, terms.seed, texts)
     layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)

@@ -17,6 +17,7 @@ from everbloom.methods import (
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
+    MODALITIES,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
@@ -27,6 +28,7 @@ from everbloom.methods import (
     Exploration,
     FeatureEncoder,
     Mechanism,
+    Modality,
     Objective,
     ServerOptimizer,
     Source,
@@ -87,6 +89,21 @@ class ProtocolConfig(Table):
     exists. Several origins make a rolling evaluation (`everbloom rolling`)."""
 
 
+def _modalities(tables: Any) -> Any:
+    """Those that are switched off are left out; a table without `name` is the method that its key names."""
+    if not isinstance(tables, Mapping):
+        return tables
+    there = {key: table for key, table in tables.items() if table is not None and table != "none"}
+    known = MODALITIES.names()
+    return {
+        key: {"name": key, **table} if key in known and isinstance(table, Mapping) else table
+        for key, table in there.items()
+    }
+
+
+ModalityKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+
+
 class TowerConfig(Table):
     """A language model that is fine-tuned on the devices, through adapters in some of its blocks; everything else of it stays frozen."""
 
@@ -109,6 +126,16 @@ class ItemModelConfig(Table):
     """Item vector = adapter(frozen features) + embedding; and a bias."""
 
     features: Annotated[SerializeAsAny[FeatureEncoder], BeforeValidator(FEATURE_ENCODERS.parse)] | None = None
+    """Of the items' texts: one kind of content, which needs no list of modalities."""
+    modalities: Annotated[
+        dict[ModalityKey, Annotated[SerializeAsAny[Modality], BeforeValidator(MODALITIES.parse)]],
+        BeforeValidator(_modalities),
+    ] = Field(default_factory=dict)
+    """Instead of `features`: several kinds of content, each a table of its own with a name of your choice, `[model.items.modalities.price]`. Where
+    that is a method's, `name` may be left out; `-s model.items.modalities.price=none` switches one off."""
+    fusion: Literal["gated", "linear"] = "gated"
+    """How modalities become one vector. `gated`: an adapter each, mixed by weights that depend on the item's content; `linear`: one adapter over all
+    of them, which is where the gated one starts from. Either way an item that lacks a modality has a vector of the usual length."""
     feature_dim: PositiveInt | None = None
     """Public reduction (PCA over the catalogue) of the features to this width; None keeps them whole."""
     tower: TowerConfig | None = None
@@ -124,6 +151,35 @@ class ItemModelConfig(Table):
     bias_scale: PositiveFloat = 1.0
     """Unit of the bias parameters. Under a clip norm it decides how much of a gradient's norm, hence of the privacy budget, goes to popularity."""
 
+    @property
+    def described(self) -> bool:
+        """Whether items have features of their content."""
+        return self.features is not None or bool(self.modalities)
+
+    @property
+    def text_block(self) -> int:
+        """Which of the modalities is that of texts (the first, if several are); -1: none is."""
+        if self.features is not None:
+            return 0
+        return next((place for place, kind in enumerate(self.modalities.values()) if kind.text_encoder is not None), -1)
+
+    @property
+    def text_encoder(self) -> FeatureEncoder | None:
+        """What encodes the items' texts."""
+        if self.features is not None or self.text_block < 0:
+            return self.features
+        return list(self.modalities.values())[self.text_block].text_encoder
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> "ItemModelConfig":
+        if self.features is not None and self.modalities:
+            raise ValueError(
+                "features is the one modality of a model without a list of them; give [model.items.modalities] or features, not both"
+            )
+        if self.modalities and self.feature_dim is not None:
+            raise ValueError("feature_dim belongs to features; give a modality its own dims")
+        return self
+
 
 class ContentConfig(Table):
     """Content match: similarity of a candidate's text to those of the last events. A prior that works before anything is learnt."""
@@ -132,6 +188,30 @@ class ContentConfig(Table):
     """How many of the last events are compared; one weight each."""
     strength: PositiveFloat = 8.0
     """Initial weight of the last event's cosine; the others start at nothing."""
+
+
+class UserTextConfig(Table):
+    """A history in words: for a language model that reads it, and for people."""
+
+    language: Literal["en", "zh"] = "en"
+    """Whose ready phrases are used; other languages by `phrases` of their own."""
+    phrases: dict[BehaviourName, str] = Field(default_factory=dict)
+    """Own phrases instead, by behaviour: `{ view = "watched: {items}" }`."""
+    item: str | None = None
+    """Template of an item in a history; default: `data.text`. A search is told in its own words."""
+    layout: Literal["chronological", "grouped"] = "chronological"
+    """`chronological`: in the order of the events, what follows with the same behaviour joined; `grouped`: one phrase a behaviour."""
+    max_events: PositiveInt = 50
+    """The most recent events that are told."""
+    max_tokens: PositiveInt = 256
+    """And of these as many, newest first, as make at most so many tokens."""
+
+    @model_validator(mode="after")
+    def _phrases_name_items(self) -> "UserTextConfig":
+        for behaviour, phrase in self.phrases.items():
+            if phrase.count("{items}") != 1:
+                raise ValueError(f"phrases.{behaviour} must name {{items}} once, given: {phrase!r}")
+        return self
 
 
 class UserModelConfig(Table):
@@ -151,9 +231,13 @@ class UserModelConfig(Table):
     gaps: bool = False
     """Read how long ago the event before was, at each event and when the next one is to be predicted. Wants timestamps and `protocol.name =
     "timeline"`, which says when that is."""
+    searches: bool = False
+    """Read what was last searched for, before each event and before what is to be predicted: the search's text, by the encoder of the items' texts,
+    which must be a language model. Other models read past searches."""
     personal: bool = False
     """Every device has an offset of its user vectors that it learns for itself, with `learning.personal_rate`, keeps from round to round, and never
     sends."""
+    text: UserTextConfig = UserTextConfig()
 
 
 class ModelConfig(Table):
@@ -170,13 +254,19 @@ class ModelConfig(Table):
     def _consistent(self) -> "ModelConfig":
         if self.dim % self.user.heads:
             raise ValueError(f"dim {self.dim} must be a multiple of user.heads {self.user.heads}")
-        if self.items.features is None and not self.items.embedding:
+        if not self.items.described and not self.items.embedding:
             raise ValueError(
                 "items need features or an embedding; set items.embedding = true or give [model.items.features]"
             )
-        if self.items.features is None and (self.items.feature_dim or self.items.bias == "features" or self.content):
+        if not self.items.described and (self.items.feature_dim or self.items.bias == "features" or self.content):
             raise ValueError(
-                'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features]'
+                'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features] or modalities'
+            )
+        encoder = self.items.text_encoder
+        if self.user.searches and not (encoder is not None and encoder.of_each_text_alone):
+            raise ValueError(
+                "user.searches needs items whose texts are encoded one by one, so that a device can encode what was searched for; "
+                'set items.features = { name = "lm" }'
             )
         if self.items.tower is not None and not (self.items.features is not None and self.items.features.tunable):
             raise ValueError('[model.items.tower] fine-tunes a language model; set items.features = { name = "lm" }')

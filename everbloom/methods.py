@@ -4,9 +4,11 @@ To add a method: one file with a frozen class that implements the contract, one 
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
+
+from pydantic import PositiveFloat, PositiveInt
 
 from everbloom.registry import Method, Registry
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from everbloom.availability.presence import Presence
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
+    from everbloom.data.catalog import Catalog
     from everbloom.feedback.lists import Lists
     from everbloom.learning.candidates import Candidates
     from everbloom.privacy.course import Setting
@@ -57,6 +60,8 @@ class Source(Method):
 class FeatureEncoder(Method):
     """Turns item texts into frozen feature vectors."""
 
+    of_each_text_alone: ClassVar[bool] = False
+    """Whether a text's features depend on that text alone, and other texts can be encoded to compare with it."""
     tunable: ClassVar[bool] = False
     """Whether it is a language model that `model.items.tower` can fine-tune."""
 
@@ -72,6 +77,38 @@ class FeatureEncoder(Method):
     @abstractmethod
     def fingerprint(self) -> str:
         """Identifies the encoder's result for given texts (name, options, content of the weights) in the feature cache."""
+
+
+class Modality(Method):
+    """One kind of an item's content, as frozen features. Messages of its errors begin with what is wrong; where it stands is put before them."""
+
+    weight: PositiveFloat = 1.0
+    """How much it counts beside the others, before anything is learnt."""
+    dims: PositiveInt | None = None
+    """Public reduction (PCA over the items that have it) to this width; None keeps it whole."""
+
+    @property
+    def text_encoder(self) -> FeatureEncoder | None:
+        """What encodes a text, if it is texts that this reads."""
+        return None
+
+    @abstractmethod
+    def read(self, catalog: "Catalog", text: str) -> list[str]:
+        """[items] what it reads of each item, empty where the item has none of it; `text` is the experiment's template of an item's text. Raises
+        `DataError` if the catalogue does not have it at all."""
+
+    @abstractmethod
+    def encode(self, inputs: list[str], progress: Progress) -> "NDArray[np.float32]":
+        """[inputs, width] float32 of inputs that are not empty; a row of nan where there is nothing after all. A pure function of the inputs, of this
+        configuration and of files that it names. Raises `DataError` if one of these cannot be read."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Identifies the result for given inputs (name, options, content of files) in the feature cache."""
+
+    def identities(self, inputs: list[str]) -> "Iterable[str]":
+        """What the cache is to know of the inputs: where they name files, also what these hold."""
+        return inputs
 
 
 class Adapter(Method):
@@ -259,6 +296,18 @@ FEATURE_ENCODERS: Registry[FeatureEncoder] = Registry(
     {
         "lm": "everbloom.models.features.language_model:LanguageModelFeatures",
         "tfidf": "everbloom.models.features.tfidf:TfidfFeatures",
+    },
+)
+
+MODALITIES: Registry[Modality] = Registry(
+    "modality",
+    Modality,  # type: ignore[type-abstract]
+    {
+        "text": "everbloom.models.features.text:TextModality",
+        "categories": "everbloom.models.features.categories:Categories",
+        "numbers": "everbloom.models.features.numbers:Numbers",
+        "vectors": "everbloom.models.features.vectors:Vectors",
+        "image": "everbloom.models.features.image:Images",
     },
 )
 

@@ -14,6 +14,7 @@ from everbloom.methods import (
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
+    MODALITIES,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
@@ -33,6 +34,7 @@ def experiment_reference() -> str:
     families: list[Registry[Any]] = [
         SOURCES,
         FEATURE_ENCODERS,
+        MODALITIES,
         OBJECTIVES,
         MECHANISMS,
         SERVER_OPTIMIZERS,

@@ -3,16 +3,15 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from everbloom.data.home import feature_cache
 from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
+from everbloom.errors import DataError
 from everbloom.experiment import Experiment
 from everbloom.methods import ContinualMethod, Progress
-from everbloom.models.features.catalogue import features_of
+from everbloom.models.features.blocks import ItemFeatures
+from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.towers.states import TextStates, item_states
@@ -24,12 +23,12 @@ from everbloom.wire import Terms
 
 @dataclass(frozen=True)
 class Study:
-    """`features` [items, width] or None. Everything here is a function of the experiment and the data set."""
+    """Everything here is a function of the experiment and the data set."""
 
     experiment: Experiment
     dataset: Dataset
     timeline: Timeline
-    features: NDArray[np.float32] | None
+    features: ItemFeatures | None
     texts: TextStates | None = None
     """Of the items, where the language model is fine-tuned."""
 
@@ -117,6 +116,13 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
         dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
+    if experiment.model.user.searches:
+        searched = dataset.events.searches.texts
+        if not searched:
+            raise DataError(
+                "model.user.searches: this log holds no search; use data with searches, or searches = false"
+            )
+        features = with_searches(features, searched, experiment.model, feature_cache(), encoding)
     texts = item_states(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
     study = Study(experiment, dataset, timeline, features, texts)
     if study.plan is not None:

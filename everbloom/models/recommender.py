@@ -9,13 +9,17 @@ from torch import nn
 
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
+from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.reduction import PrincipalMap
+from everbloom.models.fusion import GatedFusion
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.scores import SCORES
 from everbloom.models.towers.states import TextStates
 from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
+
+Features = ItemFeatures | NDArray[np.float32]
 
 
 class CatalogueVectors(NamedTuple):
@@ -37,26 +41,30 @@ class Recommender(nn.Module):
     """score(user's history, item)."""
 
     def __init__(
-        self, items: int, features: NDArray[np.float32] | None, config: ModelConfig, texts: TextStates | None = None
+        self, items: int, features: Features | None, config: ModelConfig, texts: TextStates | None = None
     ) -> None:
-        """`features` [items, width]: the frozen ones of the items' texts, whole; `texts`: their hidden states, where the language model is
-        fine-tuned."""
+        """`features`: the frozen ones of the items' content, whole; an array [items, width] is that of their texts. `texts`: their hidden states,
+        where the language model is fine-tuned."""
         super().__init__()
         self.history = config.user.history
-        reduced, reduction = features, None
-        if features is not None and config.items.feature_dim is not None:
-            reduction = PrincipalMap.of(features, config.items.feature_dim)
-            reduced = reduction.apply(features)
+        whole = ItemFeatures.of(features) if isinstance(features, np.ndarray) else features
+        reduced, reduction, fusion = whole, None, None
+        if whole is not None and config.items.feature_dim is not None:
+            reduction = PrincipalMap.of(whole.matrix, config.items.feature_dim)
+            reduced = ItemFeatures.of(reduction.apply(whole.matrix))
         self.reduction = reduction
         """From whole features to those that the item encoder reads; None: they are the same."""
-        self.item = ItemEncoder(
-            items, config.dim, None if reduced is None else torch.from_numpy(reduced), config.items, texts, reduction
-        )
-        self.user = UserEncoder(config.dim, config.user)
+        if reduced is not None and config.items.modalities and config.items.fusion == "gated":
+            fusion = GatedFusion(reduced, config.dim)
+        fused = None if reduced is None else torch.from_numpy(reduced.fused())
+        self.item = ItemEncoder(items, config.dim, fused, config.items, texts, reduction, fusion)
+        self.user = UserEncoder(config.dim, config.user, _searches(whole, config))
+        if self.user.search is not None and whole is not None:
+            _begin_as_items(self.user.search, self.item, whole, config)
         self.score = SCORES[config.score](config.dim)
         self.content = (
-            ContentMatch(torch.from_numpy(features), config.content)
-            if config.content is not None and features is not None
+            ContentMatch(torch.from_numpy(whole.fused()), config.content)
+            if config.content is not None and whole is not None
             else None
         )
         self.personal = nn.Embedding(1, config.dim) if config.user.personal else None
@@ -128,6 +136,29 @@ PERSONAL = ("personal.",)
 """Names of a recommender's parameters that never leave a device begin so."""
 
 
+def _searches(features: ItemFeatures | None, config: ModelConfig) -> torch.Tensor | None:
+    """[texts, width] of what was searched for, if the model reads it."""
+    if not config.user.searches:
+        return None
+    assert features is not None, "the features of searches come with those of items"
+    assert features.searches is not None, "the features of searches come with those of items"
+    return torch.from_numpy(features.searches)
+
+
+def _begin_as_items(search: nn.Linear, item: ItemEncoder, features: ItemFeatures, config: ModelConfig) -> None:
+    """A search begins as the item of that text: where both read the same features, by the same adapter."""
+    block = config.items.text_block
+    start = sum(features.widths[:block])
+    with torch.no_grad():
+        weight = item.fusion.adapters[block].weight if item.fusion is not None else None
+        if item.adapter is not None:
+            weight = item.adapter.weight[:, start : start + features.widths[block]]
+        if isinstance(weight, torch.Tensor) and weight.shape == search.weight.shape:
+            search.weight.copy_(weight)
+        else:  # the items' features are reduced, those of searches are not
+            nn.init.orthogonal_(search.weight)
+
+
 def _first_row(users: torch.Tensor) -> torch.Tensor:
     """[users, 1] indices of a table's only row."""
     return torch.zeros((len(users), 1), dtype=torch.int64, device=users.device)
@@ -140,7 +171,7 @@ def layout_of(model: Recommender) -> ParameterLayout:
 
 def build_recommender(
     items: int,
-    features: NDArray[np.float32] | None,
+    features: Features | None,
     config: ModelConfig,
     seed: int,
     texts: TextStates | None = None,

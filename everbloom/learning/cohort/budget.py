@@ -14,6 +14,9 @@ from everbloom.models.towers.item import ItemTower
 CACHE_BYTES = 16 * 2**20
 """Of activations in one batch. Measured: a quarter of it is a third slower, four times as much is no faster."""
 
+KEPT_BYTES = 2**31
+"""Of a tower's activations until the way back, where memory is not limited: those of about 25,000 tokens in two blocks 384 wide."""
+
 MOST_EXAMPLES = 64
 """Of a client in one batch: enough to share what is computed once for them, few enough that pairs of their items are not too many."""
 
@@ -39,6 +42,8 @@ class Budget:
     fixed: int
     memory: int | None
     item: int = 0
+    kept: int = 0
+    """Of what a tower makes of all items that a cohort touches, until the way back; what is beyond it is computed twice."""
 
     def example_cost(self, length: NDArray[np.int64]) -> NDArray[np.int64]:
         """[units] bytes of activations of one example of this many positions."""
@@ -93,6 +98,7 @@ def make_budget(
     layer = 8 + 2 * user.feedforward
     lags = model.content.lags if model.content is not None else 0
     once = 0 if tower is None else tower.pass_bytes
+    kept = 0 if tower is None else KEPT_BYTES if memory is None else memory // 4
     cache = CACHE_BYTES if tower is None else max(CACHE_BYTES, once)
     return Budget(
         batch=cache if memory is None else min(cache, memory // 8),
@@ -102,7 +108,8 @@ def make_budget(
         columns=learning.negatives,
         client=4 * 4 * parameters,
         # Parameters, their gradient, the sum, the noise; the touched rows' vectors with their gradients, at worst the whole catalogue's.
-        fixed=4 * (6 * parameters + 4 * items * (model.dim + 1)) + 2 * once,
+        fixed=4 * (6 * parameters + 4 * items * (model.dim + 1)) + 2 * once + kept,
         memory=memory,
+        kept=kept,
         item=tower.item_bytes if tower is not None and by_example else 0,
     )

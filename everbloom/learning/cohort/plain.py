@@ -38,7 +38,7 @@ class PlainTraining:
         self.budget.check(self.model.history, own_parameters=False)
         numbers = RowNumbers(self.model.item.items, touched_items(cohort), self.skeleton.device)
         weights = SharedWeights(self.skeleton, start, numbers.rows)
-        table = ItemTable(self.model.item, numbers.rows)
+        table = ItemTable(self.model.item, numbers.rows, self.budget.kept)
         every = np.arange(len(cohort.examples))
         masks = draw_masks(self.model, cohort.dropout, cohort.counts, step=0)
         share = _share(cohort).to(self.skeleton.device)
@@ -64,7 +64,7 @@ class PlainTraining:
             weights = ClientWeights(self.skeleton, start, rows)
             for step_masks in masks:
                 weights.install()
-                table = ItemTable(self.model.item, rows)
+                table = ItemTable(self.model.item, rows, self.budget.kept)
                 for part in parts:
                     weights.select(part.clients)
                     personal.select(part.batch.client)

@@ -35,9 +35,10 @@ class AttachedTable:
 class ItemTable:
     """Vectors [rows, dim] and biases [rows], flattened over clients where each has its own; `backward` ends it."""
 
-    def __init__(self, encoder: ItemEncoder, rows: torch.Tensor) -> None:
-        """`rows` [rows] or [clients, rows] int64: the items; the encoder's tables hold the parameters of just these."""
-        with recomputed(encoder.tower):
+    def __init__(self, encoder: ItemEncoder, rows: torch.Tensor, keep: int = 0) -> None:
+        """`rows` [rows] or [clients, rows] int64: the items; the encoder's tables hold the parameters of just these. `keep`: bytes of a tower's
+        activations that may be kept until `backward`."""
+        with recomputed(encoder.tower, keep):
             self._outputs = encoder(rows)
         vectors, bias = (output.detach() for output in self._outputs)
         self.vectors = vectors.reshape(-1, vectors.shape[-1])

@@ -17,6 +17,7 @@ WHERE = "model.items.features.model"
 class LanguageModelFeatures(FeatureEncoder):
     """Pooled last hidden states of any `transformers` AutoModel, scaled to unit length."""
 
+    of_each_text_alone: ClassVar[bool] = True
     name: Literal["lm"]
     tunable: ClassVar[bool] = True
     model: str | FreshModel = PACKAGED

@@ -134,14 +134,24 @@ def cut_above(model: Any, first: int, where: str) -> Reached:
     blocks[first] = reached
     for number in range(first + 1, len(blocks)):
         blocks[number] = Below(blocks[number], as_tuple)
+    try:
+        _run_once(model)
+    except (ValueError, TypeError, IndexError, AttributeError):
+        raise DataError(
+            f"{where}: the blocks of {type(model).__name__} hand on more than one hidden state; use BERT, GPT-2, Llama or the like"
+        ) from None
     return reached
 
 
 @torch.inference_mode()
+def _run_once(model: Any) -> None:
+    model(input_ids=torch.zeros((1, 1), dtype=torch.int64))
+
+
 def _gives_tuples(model: Any, blocks: nn.ModuleList) -> bool:
     """Whether a block answers with a tuple, which differs from one architecture to another."""
     found: list[bool] = []
     handle = blocks[0].register_forward_hook(lambda _, __, out: found.append(isinstance(out, tuple)))
-    model(input_ids=torch.zeros((1, 1), dtype=torch.int64))
+    _run_once(model)
     handle.remove()
     return found[0]

@@ -52,7 +52,7 @@ class ItemTower(nn.Module):
         self.register_buffer("start", torch.from_numpy(texts.offsets[:-1]), persistent=False)
         self.register_buffer("length", torch.from_numpy(texts.offsets[1:] - texts.offsets[:-1]), persistent=False)
         self.register_buffer("text", torch.from_numpy(texts.text), persistent=False)
-        self.recompute = False
+        self.recompute: int | None = None
         self.train(self.training)
 
     @property
@@ -90,9 +90,13 @@ class ItemTower(nn.Module):
         text = self.text[item].reshape(rows, -1)
         order = self.length[text].argsort(dim=1, stable=True)
         text = torch.gather(text, 1, order)
-        found = torch.cat([self._encoded(part) for part in self._parts(text)], dim=1)
-        back = order.argsort(dim=1).unsqueeze(2).expand_as(found)
-        return torch.gather(found, 1, back).view(*item.shape, found.shape[2])
+        found, kept = [], 0
+        for part in self._parts(text):
+            kept += part.numel() * int(self.length[part].amax()) * self._token_bytes if part.numel() else 0
+            found.append(self._encoded(part, kept))
+        vectors = torch.cat(found, dim=1)
+        back = order.argsort(dim=1).unsqueeze(2).expand_as(vectors)
+        return torch.gather(vectors, 1, back).view(*item.shape, vectors.shape[2])
 
     def _parts(self, text: torch.Tensor) -> list[torch.Tensor]:
         """Columns of texts [examples, columns], shortest first, in passes of about `TOKENS` tokens."""
@@ -104,9 +108,9 @@ class ItemTower(nn.Module):
                 start = stop
         return parts or [text]
 
-    def _encoded(self, text: torch.Tensor) -> torch.Tensor:
-        """[examples, columns] -> [examples, columns, width]."""
-        if self.recompute and torch.is_grad_enabled():
+    def _encoded(self, text: torch.Tensor, kept: int) -> torch.Tensor:
+        """[examples, columns] -> [examples, columns, width]; with it and all before it, `kept` bytes of activations."""
+        if self.recompute is not None and kept > self.recompute and torch.is_grad_enabled():
             return checkpoint(self._pass, text, use_reentrant=False)  # type: ignore[no-any-return]
         return self._pass(text)
 
@@ -141,17 +145,17 @@ class ItemTower(nn.Module):
 
 
 @contextmanager
-def recomputed(tower: ItemTower | None) -> Iterator[None]:
-    """Within, a tower forgets what lies between a pass's input and its vectors and works it out again on the way back: a whole catalogue's fits no
-    memory. Not where taps or Opacus listen, who would meet each use of a layer twice."""
+def recomputed(tower: ItemTower | None, keep: int) -> Iterator[None]:
+    """Within, a tower keeps at most `keep` bytes of what lies between its input and its vectors, and works the rest out again on the way back: a
+    whole catalogue's may fit no memory. Not where taps or Opacus listen, who would meet each use of a layer twice."""
     if tower is None:
         yield
         return
-    tower.recompute = True
+    tower.recompute = keep
     try:
         yield
     finally:
-        tower.recompute = False
+        tower.recompute = None
 
 
 class _Reduction(nn.Module):

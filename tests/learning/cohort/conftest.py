@@ -19,6 +19,7 @@ from everbloom.learning.cohort.engine import CPU, CohortTrainer
 from everbloom.learning.examples import Examples
 from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.methods import OBJECTIVES
+from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.catalogue import catalogue_features
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
@@ -30,6 +31,8 @@ ITEMS, WIDTH, NEGATIVES = 20, 5, 8
 RARE = ITEMS - 1
 """An item of those clients only that are told to hold it."""
 FEATURES = {"features": {"name": "tfidf"}}
+MODALITIES = {"text": {"encoder": {"name": "tfidf"}}, "price": {"name": "numbers", "fields": ["price"], "weight": 0.7}}
+SEARCHES = 4
 LANGUAGE_MODEL = {
     "features": {
         "name": "lm",
@@ -59,6 +62,10 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "scaled": {"items": {"bias_scale": 5.0, "embedding_scale": 1.5}, "user": {"scale": 0.2, "feedforward": 0}},
     "content": {"items": FEATURES, "content": {"lags": 3}},
     "wide": {"dim": 32, "items": {**FEATURES, "bias": "features"}},
+    "searches": {"items": {"features": {"name": "lm"}}, "user": {"searches": True}},
+    "linear": {"items": {"modalities": MODALITIES, "fusion": "linear", "bias": "features"}},
+    "gated": {"items": {"modalities": MODALITIES}},
+    "gated-bias": {"score": "mlp", "items": {"modalities": MODALITIES, "embedding": False, "bias": "features"}},
     "tower": {"items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "ffa-lora", "rank": 2}}}},
     "tower-lora": {"items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "lora", "rank": 2}}, "embedding": False}},
     "tower-bottleneck": {
@@ -83,6 +90,7 @@ CLIP_NORMS = {
     "tower-lora": 4.8,
     "tower-bottleneck": 4.8,
     "tower-reduced": 1.9,
+    "gated-bias": 1.7,
 }
 """Norms that about half of the examples' gradients exceed; of the other variants: 8.5."""
 LOSSES: dict[str, dict[str, Any]] = {
@@ -157,7 +165,7 @@ class Case:
     def only(self, clients: Sequence[int]) -> "Case":
         """The same with these clients."""
         parts = [self.examples(client) for client in clients]
-        fields = ("items", "behaviour", "real", "weight", "place", "gap")
+        fields = ("items", "behaviour", "real", "weight", "place", "gap", "search")
         draws = self.cohort.draws
         some = Cohort(
             Examples(*(torch.cat([getattr(part, field) for part in parts]) for field in fields)),
@@ -180,13 +188,21 @@ class Case:
         )
 
 
-def _inputs(config: ModelConfig) -> tuple[NDArray[np.float32] | None, TextStates | None]:
+def _inputs(config: ModelConfig) -> tuple[NDArray[np.float32] | ItemFeatures | None, TextStates | None]:
     """Features of the items, and the states that a tower goes on from."""
-    if config.items.features is None:
+    if not config.items.described:
         return None, None
     if config.items.tower is None:
-        width = 48 if config.dim > 8 else 6
-        return np.random.default_rng(0).normal(size=(ITEMS, width)).astype(np.float32), None
+        draw, width = np.random.default_rng(0), 48 if config.dim > 8 else 6
+        text = draw.normal(size=(ITEMS, width)).astype(np.float32)
+        if config.user.searches:
+            return replace(ItemFeatures.of(text), searches=draw.normal(size=(SEARCHES, width)).astype(np.float32)), None
+        if not config.items.modalities:
+            return text, None
+        price = draw.normal(size=(ITEMS, 2)).astype(np.float32)
+        text[::5], price[::3] = np.nan, np.nan  # the first item has nothing
+        weights = [modality.weight for modality in config.items.modalities.values()]
+        return ItemFeatures.joined({"text": (text, weights[0]), "price": (price, weights[1])}), None
     return _language_inputs(config.items.model_dump_json())
 
 
@@ -220,6 +236,7 @@ def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[n
         torch.from_numpy(np.where(real, weight, 0).astype(np.float32)),
         torch.from_numpy(np.array(scored)),
         torch.from_numpy(np.where(real, np.random.default_rng(count).integers(0, GAP_CODES, (count, WIDTH)), 0)),
+        torch.from_numpy(np.where(real, np.random.default_rng(count).integers(0, SEARCHES + 1, (count, WIDTH)), 0)),
     )
 
 
