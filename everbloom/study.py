@@ -115,13 +115,11 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     if experiment.model.user.gaps:
         dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
+    if experiment.model.user.searches and not dataset.events.searches.texts:
+        raise DataError("model.user.searches: this log holds no search; use data with searches, or searches = false")
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
     if experiment.model.user.searches:
         searched = dataset.events.searches.texts
-        if not searched:
-            raise DataError(
-                "model.user.searches: this log holds no search; use data with searches, or searches = false"
-            )
         features = with_searches(features, searched, experiment.model, feature_cache(), encoding)
     texts = item_states(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
     study = Study(experiment, dataset, timeline, features, texts)

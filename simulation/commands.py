@@ -149,6 +149,8 @@ def _costs(study: Study, expected: Forecast | None) -> Table:
         ("bytes per client and round, each way", f"{4 * parameters:,}"),
         ("clients per round", f"{cohort:,}"),
     ]
+    if study.features is not None:
+        rows.append(("content of items", "; ".join(study.features.coverage())))
     if study.plan is not None:
         rows += [
             ("epsilon after all rounds of a device", f"{study.plan.epsilon:.4g} at delta {study.plan.delta:g}"),

@@ -8,7 +8,7 @@ import pytest
 from everbloom.errors import ConfigError
 from everbloom.experiment import load_experiment, parse_experiment
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.toml"))
 MINIMAL = 'name = "small"\n[data.source]\nname = "synthetic"\nitems = 30\n'
 
 

@@ -58,7 +58,7 @@ class Recommender(nn.Module):
             fusion = GatedFusion(reduced, config.dim)
         fused = None if reduced is None else torch.from_numpy(reduced.fused())
         self.item = ItemEncoder(items, config.dim, fused, config.items, texts, reduction, fusion)
-        self.user = UserEncoder(config.dim, config.user, _searches(whole, config))
+        self.user = UserEncoder(config.dim, config.user, _searches(whole, config, reduction))
         if self.user.search is not None and whole is not None:
             _begin_as_items(self.user.search, self.item, whole, config)
         self.score = SCORES[config.score](config.dim)
@@ -136,13 +136,15 @@ PERSONAL = ("personal.",)
 """Names of a recommender's parameters that never leave a device begin so."""
 
 
-def _searches(features: ItemFeatures | None, config: ModelConfig) -> torch.Tensor | None:
-    """[texts, width] of what was searched for, if the model reads it."""
+def _searches(
+    features: ItemFeatures | None, config: ModelConfig, reduction: PrincipalMap | None
+) -> torch.Tensor | None:
+    """[texts, width] of what was searched for, if the model reads it; reduced as the items' are."""
     if not config.user.searches:
         return None
     assert features is not None, "the features of searches come with those of items"
     assert features.searches is not None, "the features of searches come with those of items"
-    return torch.from_numpy(features.searches)
+    return torch.from_numpy(features.searches if reduction is None else reduction.apply(features.searches))
 
 
 def _begin_as_items(search: nn.Linear, item: ItemEncoder, features: ItemFeatures, config: ModelConfig) -> None:
@@ -155,7 +157,7 @@ def _begin_as_items(search: nn.Linear, item: ItemEncoder, features: ItemFeatures
             weight = item.adapter.weight[:, start : start + features.widths[block]]
         if isinstance(weight, torch.Tensor) and weight.shape == search.weight.shape:
             search.weight.copy_(weight)
-        else:  # the items' features are reduced, those of searches are not
+        else:  # the modality's dims reduce the items' features alone
             nn.init.orthogonal_(search.weight)
 
 

@@ -118,6 +118,10 @@ def test_several_stand_side_by_side_and_fused_rows_have_unit_length(made):
     )
     assert features.names == ("text", "kind", "price")
     assert features.matrix.shape[1] == sum(features.widths)
+    assert features.coverage()[1:] == [
+        "kind: 3 numbers, of 75.0% of the items",
+        "price: 2 numbers, of 75.0% of the items",
+    ]
     assert features.present.tolist() == [[True] * 3, [True] * 3, [True, False, False], [False, True, True]]
     np.testing.assert_allclose(np.linalg.norm(features.fused(), axis=1), 1, rtol=1e-5)
     blocks = np.split(features.fused(), np.cumsum(features.widths)[:-1], axis=1)

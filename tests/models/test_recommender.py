@@ -353,6 +353,13 @@ def test_a_search_begins_as_an_item_of_that_text(variant):
     adapter = model.item.adapter if model.item.fusion is None else model.item.fusion.adapters[0]
     assert torch.equal(model.user.search.weight, adapter.weight)
     assert model.user.search.weight is not adapter.weight
-    reduced = {**VARIANTS["searches"], "items": {"features": {"name": "lm"}, "feature_dim": 2}}
-    reduced = ModelConfig.model_validate({"dim": 8, **reduced})
-    assert build_recommender(ITEMS, features_for(reduced), reduced, seed=1).user.search.weight.shape == (8, 5)
+
+
+def test_a_search_is_reduced_as_items_are():
+    tables = {**VARIANTS["searches"], "items": {"features": {"name": "lm"}, "feature_dim": 2}}
+    config = ModelConfig.model_validate({"dim": 8, **tables})
+    features = features_for(config)
+    same = replace(features, searches=features.matrix[3:5])
+    model = build_recommender(ITEMS, same, config, seed=1)
+    torch.testing.assert_close(model.user.searches[1:], model.item.features[3:5])
+    assert torch.equal(model.user.search.weight, model.item.adapter.weight)

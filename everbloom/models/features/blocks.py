@@ -40,6 +40,14 @@ class ItemFeatures:
     def __len__(self) -> int:
         return len(self.matrix)
 
+    def coverage(self) -> list[str]:
+        """A phrase a modality: how many numbers it is, and of how many items."""
+        shares = self.present.mean(axis=0).tolist()
+        return [
+            f"{name}: {width} numbers, of {share:.1%} of the items"
+            for name, width, share in zip(self.names, self.widths, shares, strict=True)
+        ]
+
     def fused(self) -> NDArray[np.float32]:
         """[items, width]: the blocks times their weights, over the length of the weights of those that the item has. Rows have unit length, so that
         the cosine of two items that have everything is the mean of their modalities' cosines, weighted with squared weights."""
