@@ -1,78 +1,73 @@
-"""The Flower ClientApp: unpack a task, let the device train, pack the update. A simulation builds the same app over devices in memory."""
+"""The Flower ClientApp: hands every message to the device's resident service over its local socket and returns what that answers.
 
+Flower starts a process for each message and runs whatever code the server sent. So this is all that there is of it: no data, no model, no torch. What
+may be done with a message, the service decides by its owner's policy.
+"""
+
+import socket
 from collections.abc import Callable
-from pathlib import Path
 
-from flwr.app import ConfigRecord, Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict
 from flwr.clientapp import ClientApp
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import RecordDict as RecordDictBytes
 
-from client.device import Device
-from client.store import DeviceStore
-from everbloom.errors import DataError, PrivacyError
-from everbloom.privacy.secure_aggregation.device import SecureDevice
-from everbloom.secure_wire import has_secure, pack_secure, unpack_secure
-from everbloom.wire import HELLO, TRAIN, Task
+from client.frames import VERSION, FrameError, pack, read_frame
+from client.messages import MESSAGES
+from everbloom.errors import DataError, InputError
 
-
-def make_app(open_device: Callable[[Context], Device]) -> ClientApp:
-    """A ClientApp whose devices come from `open_device`."""
-    app = ClientApp()
-
-    @app.train()
-    def train(message: Message, context: Context) -> Message:
-        device, task = open_device(context), Task.unpack(message.content)
-        if has_secure(message.content):
-            return Message(pack_secure(device.train_masked(task, unpack_secure(message.content))), reply_to=message)
-        return Message(device.train(task).pack(), reply_to=message)
-
-    @app.query("hello")
-    def hello(message: Message, context: Context) -> Message:
-        """Which client this node is: what a server needs to draw the same cohorts whatever node ids Flower gave."""
-        return Message(RecordDict({"hello": ConfigRecord({"client": open_device(context).client})}), reply_to=message)
-
-    @app.query("secure_keys")
-    def secure_keys(message: Message, context: Context) -> Message:
-        """Its keys for one round, signed; and the identity that signed them, which other devices know from elsewhere."""
-        secure = _secure(open_device(context))
-        keys = secure.advertise(unpack_secure(message.content))
-        return Message(pack_secure(keys, secure.identity), reply_to=message)
-
-    @app.query("secure_shares")
-    def secure_shares(message: Message, context: Context) -> Message:
-        """Shares of its secrets, sealed for its neighbours."""
-        return Message(
-            pack_secure(_secure(open_device(context)).share(unpack_secure(message.content))), reply_to=message
-        )
-
-    @app.query("secure_confirm")
-    def secure_confirm(message: Message, context: Context) -> Message:
-        """Its signature of who is in the sum."""
-        return Message(
-            pack_secure(_secure(open_device(context)).confirm(unpack_secure(message.content))), reply_to=message
-        )
-
-    @app.query("secure_unmask")
-    def secure_unmask(message: Message, context: Context) -> Message:
-        """One share of each neighbour: what removes the masks from the sum, and from nothing else."""
-        return Message(
-            pack_secure(_secure(open_device(context)).unmask(unpack_secure(message.content))), reply_to=message
-        )
-
-    assert (TRAIN, HELLO) == ("train", "query.hello")
-    return app
+_CONNECT_SECONDS = 10.0
 
 
-def _secure(device: Device) -> SecureDevice:
-    if device.secure is None:
-        raise PrivacyError("this device takes part in no secure aggregation: it has no directory of the other devices")
-    return device.secure
+def ask(path: str, message_id: str, message_type: str, content: RecordDict) -> RecordDict:
+    """What the service at the socket `path` answers; waits for as long as it trains.
+
+    Raises `DataError` if no service answers there, `InputError` with the service's own line if it refuses.
+    """
+    body = recorddict_to_proto(content).SerializeToString()
+    head = pack({"version": VERSION, "message": message_id, "type": message_type}, body)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(_CONNECT_SECONDS)
+            connection.connect(path)
+            connection.settimeout(None)
+            connection.sendall(head)
+            connection.sendall(body)
+            with connection.makefile("rb") as stream:
+                frame = read_frame(stream.read)
+    except (OSError, FrameError) as error:
+        raise DataError(
+            f"{path}: no device service answers here ({error}); start it with: everbloom-device serve"
+        ) from None
+    if frame is None:
+        raise DataError(f"{path}: the device service ended before it answered; the message may be sent again")
+    reply, body = frame
+    if reply.get("status") != "answered":
+        raise InputError(str(reply.get("reason", "refused without a reason")))
+    return recorddict_from_proto(RecordDictBytes.FromString(body))
 
 
-def _stored_device(context: Context) -> Device:
-    store = context.node_config.get("store")
-    if not isinstance(store, str):
-        raise DataError("this SuperNode has no device: start it with --node-config 'store=\"DIR\"'")
-    return DeviceStore(Path(store)).open()
+def forward(message: Message, context: Context) -> Message:
+    """The reply of this SuperNode's device."""
+    path = context.node_config.get("socket")
+    if isinstance(path, str):
+        metadata = message.metadata
+        return Message(ask(path, metadata.message_id, metadata.message_type, message.content), reply_to=message)
+    if isinstance(context.node_config.get("store"), str):
+        # A rehearsal: the device is a folder that this process opens itself, with all that it has to import for that.
+        from client.store import rehearsal
+
+        return rehearsal()(message, context)
+    raise DataError("this SuperNode has no device: start it with --node-config 'socket=\"DIR/run/device.sock\"'")
 
 
-app = make_app(_stored_device)
+def _forwarding() -> ClientApp:
+    made = ClientApp()
+    register: dict[str, Callable[..., Callable[..., object]]] = {"train": made.train, "query": made.query}
+    for message_type in MESSAGES:
+        category, _, action = message_type.partition(".")
+        register[category](action or "default")(forward)
+    return made
+
+
+app = _forwarding()

@@ -24,6 +24,9 @@ _FIELDS: dict[str, set[str]] = {
 }
 """What an entry of each kind says beside its sequence, kind and time."""
 
+_OPTIONAL: dict[str, set[str]] = {"reserved": {"message"}}
+"""What it may say too: the message that asked for the round, where messages have numbers."""
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -36,7 +39,7 @@ class Entry:
     @classmethod
     def after(cls, last: "Entry | None", kind: Kind, **fields: Any) -> Self:
         """The next entry of a chain. Time is in seconds since 1970, by the device's own clock: for people, nothing depends on it."""
-        assert set(fields) == _FIELDS[kind]
+        assert _FIELDS[kind] <= set(fields) <= _FIELDS[kind] | _OPTIONAL.get(kind, set())
         sequence = 1 if last is None else last.sequence + 1
         body = json.dumps(
             {"sequence": sequence, "kind": kind, "time": int(time.time()), **fields},
@@ -59,6 +62,8 @@ class Reservation:
     period: int
     round: int
     cost: Cost
+    policy: str
+    message: str | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,14 @@ class Account:
         if len(opened) > 1 or len(budgets) > 1:
             raise PrivacyError("it was opened, or given a budget, twice")
         reserved = tuple(
-            Reservation(table["sequence"], table["period"], table["round"], Cost.from_dict(table["cost"]))
+            Reservation(
+                table["sequence"],
+                table["period"],
+                table["round"],
+                Cost.from_dict(table["cost"]),
+                table["policy"],
+                table.get("message"),
+            )
             for table in tables
             if table["kind"] == "reserved"
         )
@@ -112,6 +124,10 @@ class Account:
         found = [each for each in self.reservations if (each.period, each.round) == (period, round)]
         return next((each for each in reversed(found) if each.sequence not in self.committed), None)
 
+    def of_message(self, message: str) -> Reservation | None:
+        """The reservation of the round that this message asked for."""
+        return next((each for each in self.reservations if each.message == message), None)
+
 
 def _checked(entries: Iterable[Entry]) -> Iterable[dict[str, Any]]:
     """The entries' tables. Raises `PrivacyError` at the first that breaks the chain."""
@@ -122,8 +138,9 @@ def _checked(entries: Iterable[Entry]) -> Iterable[dict[str, Any]]:
         if entry.hash != chained(last, entry.body):
             raise PrivacyError(f"entry {place} was changed, or the one before it")
         table = json.loads(entry.body)
-        named = _FIELDS.get(table.get("kind"), set()) | {"sequence", "kind", "time"}
-        if table["sequence"] != place or set(table) != named:
+        kind = table.get("kind")
+        named = _FIELDS.get(kind, set()) | {"sequence", "kind", "time"}
+        if table["sequence"] != place or not named <= set(table) <= named | _OPTIONAL.get(kind, set()):
             raise PrivacyError(f"entry {place} is none of this version of everbloom")
         last = entry
         yield table

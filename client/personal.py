@@ -32,7 +32,7 @@ class StoredPersonal:
             with safe_open(self.path, framework="numpy") as stored:
                 told: dict[str, str] = stored.metadata()
                 values: NDArray[Any] = stored.get_tensor("personal")
-            known = told["federation"] == _federation(task) and int(told["period"]) <= task.period
+            known = told["federation"] == federation_of(task) and int(told["period"]) <= task.period
         except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
             raise DataError(f"{self.path}: damaged ({error!r}); remove it, and what it held is learnt anew") from None
         return values.astype(np.float32) if known and values.shape == (size,) else nothing
@@ -40,7 +40,7 @@ class StoredPersonal:
     def save(self, task: Task, values: NDArray[np.float32]) -> None:
         """See `DevicePersonal`."""
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        save_file({"personal": values}, temporary, {"federation": _federation(task), "period": str(task.period)})
+        save_file({"personal": values}, temporary, {"federation": federation_of(task), "period": str(task.period)})
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(descriptor)
@@ -49,5 +49,6 @@ class StoredPersonal:
         temporary.replace(self.path)
 
 
-def _federation(task: Task) -> str:
+def federation_of(task: Task) -> str:
+    """Names the terms and the schema of a task."""
     return hashlib.sha256(f"{task.schema} {task.terms.model_dump_json()}".encode()).hexdigest()

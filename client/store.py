@@ -1,14 +1,16 @@
 """A device's folder: its own events, the public catalogue, its ledger and its settings. Nothing in it is ever sent as it is."""
 
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
 
+from flwr.clientapp import ClientApp
+
+from client.answering import make_app
 from client.device import Device
+from client.identity import DeviceIdentity
 from client.ledger import SqliteLedger
 from client.personal import StoredPersonal
 from client.randomness import Randomness, SeededRandomness, SystemRandomness
@@ -20,16 +22,9 @@ from everbloom.errors import DataError, PrivacyError
 from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.towers.states import item_states
 from everbloom.privacy.budget import Budget
-from everbloom.privacy.secure_aggregation.device import SecureDevice
-from everbloom.privacy.secure_aggregation.keys import identity
-from everbloom.privacy.secure_aggregation.record import FolderRecord
-from everbloom.privacy.secure_aggregation.simulation import simulated_secrets
-from everbloom.privacy.secure_aggregation.terms import Policy
 from everbloom.wire import Terms
 
 _LEDGER = "ledger.sqlite"
-_SECRET = "secret.key"
-_DIRECTORY = "directory.json"
 _PERSONAL = "personal.safetensors"
 
 
@@ -66,8 +61,8 @@ class DeviceStore:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         events.save(folder / "events")
         catalog.save(folder / "catalog")
-        ledger = _new_or_kept_ledger(folder / _LEDGER, budget, period_share)
-        _new_or_kept_secret(folder / _SECRET, client, seed)
+        ledger = new_or_kept_ledger(folder / _LEDGER, budget, period_share)
+        DeviceIdentity(folder).make(client, seed)
         # Last: the settings say that there is a device, and which ledger must be found from now on.
         settings = {"client": client, "seed": seed, "ledger": ledger.ledger}
         (folder / "device.json").write_text(json.dumps(settings))
@@ -96,67 +91,41 @@ class DeviceStore:
         seed, client = settings["seed"], int(settings["client"])
         randomness: Randomness = SystemRandomness() if seed is None else SeededRandomness(int(seed), client)
         return Device(
-            client, log.of(0), ledger, randomness, partial(self._workbench, log), self._secure(client), self._personal
+            client,
+            log.of(0),
+            ledger,
+            randomness,
+            partial(self._workbench, log),
+            DeviceIdentity(self.folder).secure_device(client),
+            self._personal,
         )
 
     @property
     def identity(self) -> bytes:
         """[32 bytes] by which other devices are to know this one; public."""
-        return identity(self._secret())
+        return DeviceIdentity(self.folder).public
 
     def pin(self, directory: Mapping[int, bytes]) -> None:
-        """Keeps the identities of the devices that this one may meet in secure aggregation, by client number; its own among them.
-
-        Raises `PrivacyError` if they are pinned already and differ: whoever could change them could listen in.
-        """
-        path = self.folder / _DIRECTORY
-        text = json.dumps({str(client): key.hex() for client, key in sorted(directory.items())}, indent=0)
-        if path.exists() and path.read_text() != text:
-            raise PrivacyError(f"{path}: other devices are pinned here already; remove the file to trust new ones")
-        path.write_text(text)
-
-    def _secure(self, client: int) -> SecureDevice | None:
-        """Its part in secure aggregation; None if it knows no other devices."""
-        path = self.folder / _DIRECTORY
-        if not path.is_file():
-            return None
-        try:
-            directory = {int(number): bytes.fromhex(key) for number, key in json.loads(path.read_text()).items()}
-        except (ValueError, AttributeError, TypeError):
-            raise PrivacyError(f"{path}: damaged; expected client numbers and identities in hexadecimal") from None
-        record = FolderRecord(self.folder / "commitments")
-        return SecureDevice(client, self._secret(), directory, record, Policy(minimum=3))
+        """See `DeviceIdentity.pin`."""
+        DeviceIdentity(self.folder).pin(directory)
 
     @property
     def _personal(self) -> StoredPersonal:
         return StoredPersonal(self.folder / _PERSONAL)
 
-    def _secret(self) -> bytes:
-        """Raises `PrivacyError` unless it is there and whole: an identity must not follow from an empty file."""
-        path = self.folder / _SECRET
-        secret = path.read_bytes() if path.is_file() else b""
-        if len(secret) != 32:
-            raise PrivacyError(f"{path}: expected this device's 32-byte secret, found {len(secret)} bytes")
-        return secret
-
     def _workbench(self, log: EventLog, terms: Terms) -> Workbench:
         if terms.model.user.gaps:
             log.check_time("model.user.gaps")
-        return _stored_workbench(self.folder, terms.model_dump_json())
+        return stored_workbench(self.folder, terms.model_dump_json())
 
 
-def _new_or_kept_secret(path: Path, client: int, seed: int | None) -> None:
-    """The device's long-term secret; a simulated device's follows from the seed, so that what it sends can be repeated."""
-    if path.exists():
-        return
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
-        stream.write(secrets.token_bytes(32) if seed is None else simulated_secrets(seed, [client])[client])
-        stream.flush()
-        os.fsync(stream.fileno())
+def rehearsal() -> ClientApp:
+    """A ClientApp on the folder that a SuperNode's `store` names. The server's code and the events are then in one process: for rehearsals alone."""
+    return make_app(lambda context: DeviceStore(Path(str(context.node_config["store"]))).open())
 
 
-def _new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | None) -> SqliteLedger:
+def new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | None) -> SqliteLedger:
+    """A ledger, or the one that is there. Raises `PrivacyError` if that one is damaged or has another budget than the one given."""
     if not path.exists():
         return SqliteLedger.create(path, budget, period_share)
     account = SqliteLedger(path).account()
@@ -174,7 +143,8 @@ def _quiet(done: int, total: int) -> None:
 
 
 @lru_cache(maxsize=2)
-def _stored_workbench(folder: Path, terms_json: str) -> Workbench:
+def stored_workbench(folder: Path, terms_json: str) -> Workbench:
+    """What the terms make of the catalogue in a device's folder; the last two are kept."""
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
     features = features_of(catalog, terms.text, terms.model.items, feature_cache(), _quiet)

@@ -21,6 +21,7 @@ from everbloom.methods import (
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
     Adapter,
     Availability,
@@ -32,6 +33,7 @@ from everbloom.methods import (
     Objective,
     ServerOptimizer,
     Source,
+    Tracker,
     UserModel,
 )
 from everbloom.registry import Table
@@ -141,6 +143,8 @@ class ItemModelConfig(Table):
     tower: TowerConfig | None = None
     """Fine-tune the language model of `features` itself: an item's features are then what it makes of the text with its adapters, which change
     nothing at first. None: features stay frozen."""
+    train_adapter: bool = True
+    """False: the adapter stays the orthogonal map it begins as and is not sent, so that of the items' texts nothing is learnt."""
     embedding: bool = True
     """A collaborative vector per item, added to the adapted features."""
     embedding_scale: PositiveFloat = 1.0
@@ -188,6 +192,41 @@ class ContentConfig(Table):
     """How many of the last events are compared; one weight each."""
     strength: PositiveFloat = 8.0
     """Initial weight of the last event's cosine; the others start at nothing."""
+    learn: bool = True
+    """Whether the weights are learnt; else they stay as they begin and are not sent."""
+
+
+class PriorConfig(Table):
+    """Popularity prior: how many people wanted an item lately, added to every score. It is counted, not learnt: a period begins with rounds in which
+    devices answer with which items they wanted, through the same mechanism, at the same charge as any other round."""
+
+    rounds: PositiveInt = 1
+    """Rounds of counting that each period begins with, beside its `federation.rounds`."""
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """What is left of older counts when a new period's are added."""
+    smoothing: PositiveFloat = 1.0
+    """Unit of the counts, below which they hardly differ: so many standard deviations of the mechanism's noise (without privacy: so many people)."""
+    strength: Annotated[float, Field(ge=0)] = 1.0
+    """Initial weight of log(1 + count)."""
+    learn: bool = True
+    """Whether the weight is learnt; else it stays as it begins and is not sent."""
+
+
+class CooccurrenceConfig(Table):
+    """Item-to-item co-occurrence within a device's own history: whether a candidate, or what resembles it, came with the last events before."""
+
+    window: PositiveInt = 5
+    """Events at most so far from each other have come together."""
+    recent: PositiveInt = 5
+    """How many of the last events' companions are looked for."""
+    decay: Fraction = 0.9
+    """How much less each event further back counts."""
+    sharpness: PositiveFloat = 4.0
+    """Power of the cosine by which other events resemble the last ones, where there are features."""
+    strength: Annotated[float, Field(ge=0)] = 1.0
+    """Initial weight of each signal."""
+    learn: bool = True
+    """Whether the weights are learnt; else they stay as they begin and are not sent."""
 
 
 class UserTextConfig(Table):
@@ -247,6 +286,8 @@ class ModelConfig(Table):
     items: ItemModelConfig = ItemModelConfig()
     user: UserModelConfig = UserModelConfig()
     content: ContentConfig | None = None
+    prior: PriorConfig | None = None
+    cooccurrence: CooccurrenceConfig | None = None
     score: Literal["dot", "mlp"] = "dot"
     """`dot`: u . i. `mlp`: W [u, i] with one hidden layer (a purely linear W over the pair would rank items alike for every user)."""
 
@@ -271,6 +312,10 @@ class ModelConfig(Table):
         if self.items.tower is not None and not (self.items.features is not None and self.items.features.tunable):
             raise ValueError('[model.items.tower] fine-tunes a language model; set items.features = { name = "lm" }')
         return self
+
+    def counts_in(self, round: int) -> bool:
+        """Whether devices count in this round of a period (from 1), and do not learn."""
+        return self.prior is not None and round <= self.prior.rounds
 
 
 class LearningConfig(Table):
@@ -388,7 +433,7 @@ class FederationConfig(Table):
     """The server's side."""
 
     rounds: PositiveInt = 100
-    """Rounds per period."""
+    """Rounds of learning per period; those that a [model.prior] counts in come before them."""
     cohort: PositiveInt | Fraction = 1.0
     """Clients per round: a number, or a fraction of the population."""
     sampler: Literal["uniform", "poisson"] = "uniform"
@@ -537,3 +582,10 @@ class RuntimeConfig(Table):
     bit: this tests the protocol, and slows everything down."""
     address: str | None = None
     """ray: an existing cluster, "auto" or e.g. "10.0.0.1:6379"; default: one is started on this machine for the run."""
+
+
+class TrackingConfig(Table):
+    """Where a run's numbers go beside its JSON lines, which are always written; never changes a result."""
+
+    trackers: tuple[Annotated[SerializeAsAny[Tracker], BeforeValidator(TRACKERS.parse)], ...] = ()
+    """Names, or tables with a name and options. `everbloom run --track NAME` sets it."""

@@ -23,6 +23,7 @@ from everbloom.config import (
     PrivacyConfig,
     ProtocolConfig,
     RuntimeConfig,
+    TrackingConfig,
 )
 from everbloom.errors import ConfigError
 from everbloom.registry import MethodProblems, Table
@@ -45,6 +46,7 @@ class Experiment(Table):
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
@@ -60,11 +62,11 @@ class Experiment(Table):
         return self
 
     def rounds(self, period: int) -> int:
-        """Rounds of a period."""
-        usual = self.federation.rounds
-        if self.continual is None:
-            return usual
-        return self.continual.method.rounds(period, usual, self.continual.warm_rounds or usual)
+        """Rounds of a period: those that count, and those that learn."""
+        rounds = self.federation.rounds
+        if self.continual is not None:
+            rounds = self.continual.method.rounds(period, rounds, self.continual.warm_rounds or rounds)
+        return rounds + self.model.prior.rounds if rounds and self.model.prior is not None else rounds
 
     def to_toml(self) -> str:
         """The resolved experiment file; `load` of it gives an equal experiment."""

@@ -3,6 +3,7 @@
 To add a method: one file with a frozen class that implements the contract, one line here, one experiment file that uses it.
 """
 
+import importlib.util
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import PositiveFloat, PositiveInt
 
+from everbloom.errors import ConfigError
 from everbloom.registry import Method, Registry
 
 if TYPE_CHECKING:
@@ -23,11 +25,13 @@ if TYPE_CHECKING:
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
     from everbloom.data.catalog import Catalog
+    from everbloom.experiment import Experiment
     from everbloom.feedback.lists import Lists
     from everbloom.learning.candidates import Candidates
     from everbloom.privacy.course import Setting
     from everbloom.privacy.plan import PrivacyPlan
     from everbloom.seeding import PublicDraws
+    from everbloom.tracking.tracking import Tracking
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) from long work; total is 0 while it is unknown."""
@@ -275,6 +279,24 @@ class Exploration(Method):
         """
 
 
+class Tracker(Method):
+    """Where the numbers of a run's records go beside its JSON lines. It changes no result."""
+
+    package: ClassVar[str]
+    """What must be installed."""
+
+    def check(self) -> None:
+        """Raises `ConfigError` if the package is not installed."""
+        if importlib.util.find_spec(self.package) is None:
+            raise ConfigError(
+                f"tracking.trackers: {self.package} is not installed; pip install 'everbloom[{self.name}]'"
+            )
+
+    @abstractmethod
+    def open(self, run: Path, experiment: "Experiment", step: int) -> "Tracking":
+        """A run that begins in the directory `run`, or goes on after `step` rounds."""
+
+
 SOURCES: Registry[Source] = Registry(
     "data source",
     Source,  # type: ignore[type-abstract]
@@ -375,6 +397,7 @@ CONTINUAL_METHODS: Registry[ContinualMethod] = Registry(
         "distillation": "everbloom.continual.distillation:Distillation",
         "proximal": "everbloom.continual.proximal:Proximal",
         "merging": "everbloom.continual.merging:Merging",
+        "averaging": "everbloom.continual.averaging:Averaging",
         "retrain": "everbloom.continual.retrain:Retrain",
     },
 )
@@ -399,5 +422,15 @@ EXPLORATIONS: Registry[Exploration] = Registry(
         "softmax": "everbloom.feedback.exploration.softmax:Softmax",
         "popularity-penalised": "everbloom.feedback.exploration.popularity_penalised:PopularityPenalised",
         "random": "everbloom.feedback.exploration.uniform:UniformLists",
+    },
+)
+
+TRACKERS: Registry[Tracker] = Registry(
+    "tracker",
+    Tracker,  # type: ignore[type-abstract]
+    {
+        "tensorboard": "everbloom.tracking.tensorboard:TensorBoard",
+        "mlflow": "everbloom.tracking.mlflow:MLflow",
+        "wandb": "everbloom.tracking.wandb:WeightsAndBiases",
     },
 )

@@ -18,6 +18,7 @@ from everbloom.methods import (
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
 )
 from everbloom.registry import Method, Registry, Table
@@ -41,6 +42,7 @@ def experiment_reference() -> str:
         AVAILABILITIES,
         USER_MODELS,
         EXPLORATIONS,
+        TRACKERS,
     ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:

@@ -53,6 +53,8 @@ class Task:
     """The bound on a device's whole update in this round, where it adapts; else that of the terms holds."""
     teacher: NDArray[np.float32] | None = None
     """Parameters [params] of the model that devices distil from, if they do in this period."""
+    catalogue: str | None = None
+    """Digest of the catalogue that items are numbered by, where the server says so: a device with another one refuses."""
 
     def pack(self) -> RecordDict:
         """As a message's content."""
@@ -71,6 +73,7 @@ class Task:
                         "round": self.round,
                         "window": window,
                         **({} if self.clip_norm is None else {"clip_norm": self.clip_norm}),
+                        **({} if self.catalogue is None else {"catalogue": self.catalogue}),
                     }
                 ),
             }
@@ -92,6 +95,7 @@ class Task:
                 window=TrainingWindow(int(start), int(end), int(held_out)),
                 clip_norm=_positive(record["clip_norm"]) if "clip_norm" in record else None,
                 teacher=vectors["teacher"].numpy() if "teacher" in vectors else None,
+                catalogue=str(record["catalogue"]) if "catalogue" in record else None,
             )
         except _UNREADABLE as error:
             raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None

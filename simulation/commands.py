@@ -13,6 +13,7 @@ from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
 from server.measuring import check_measurements
 from server.run_directory import RunDirectory, refuse_existing
+from server.tracking import check_tracking
 from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
 from simulation.population.forecast import Forecast, forecast
@@ -23,6 +24,7 @@ from simulation.run import check_masks, check_memory, check_personal, check_runt
 def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
     """`everbloom run`: everything is checked before the run directory is made."""
     experiment = load_experiment(path, overrides)
+    check_tracking(experiment)
     if experiment.runtime.name == "flower":
         from simulation.flower import run_on_superlink
 

@@ -18,9 +18,10 @@ _OF_A_POPULATION = {"unneeded": "not needed", "simulated_seconds": "simulated", 
 
 
 class RunConsole:
-    """An `Observer`. `select` is the validation measure to show beside NDCG@10 and HR@10."""
+    """An `Observer`."""
 
-    def __init__(self, console: Console, rounds: int, title: str) -> None:
+    def __init__(self, console: Console, rounds: int | None, title: str) -> None:
+        """`rounds`: of the whole run; None if that is not known."""
         self.console = console
         self.title = title
         self._columns: tuple[str, ...] = _ALWAYS
@@ -127,6 +128,21 @@ def elapsed(seconds: float) -> str:
 
 def _shown(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def rounds_bar(console: Console) -> Progress:
+    """A bar over the rounds of several runs, for a terminal; it vanishes when they are done. Quiet elsewhere."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("rounds"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(elapsed_when_finished=True),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
 
 
 @contextmanager

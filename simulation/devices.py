@@ -7,7 +7,7 @@ import numpy as np
 from flwr.app import Context, Message, RecordDict
 from numpy.typing import NDArray
 
-from client.app import make_app
+from client.answering import make_app
 from client.device import Device
 from client.randomness import SeededRandomness
 from client.workbench import Workbench, build_workbench

@@ -1,13 +1,17 @@
 """Who does a round's jobs in a simulation: this process, or several that each hold the same population."""
 
+import os
 import pickle
+import signal
+import threading
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +19,7 @@ import torch
 from flwr.app import Message, RecordDict
 from numpy.typing import NDArray
 
-from client.app import make_app
+from client.answering import make_app
 from everbloom.errors import InputError
 from everbloom.experiment import load_experiment
 from everbloom.memory import peak_bytes
@@ -164,11 +168,25 @@ _worker: Worker | None = None
 
 def _start_worker(experiment: Path, ledger: Path, others: int, workers: int) -> None:
     global _worker
+    _end_with_parent()
     torch.set_num_threads(1)
     study = open_study(load_experiment(experiment), _quiet, _quiet)
     participations = np.load(ledger, mmap_mode="r+")
     memory = training_memory(study.experiment.runtime, others, workers)
     _worker = make_worker(study, participations, memory, shared_personal(ledger.parent, study))
+
+
+def _end_with_parent() -> None:
+    """However the process that started this one ends, killed included, this one ends too. A key's interrupt is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    assert parent is not None, "a worker is a child"
+
+    def watch() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=watch, name="parent-watch", daemon=True).start()
 
 
 def _work(task: Path, clients: NDArray[np.int64]) -> JobResult:

@@ -21,6 +21,7 @@ from everbloom.methods import (
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
 )
 from everbloom.registry import Method, Registry
@@ -36,6 +37,7 @@ FAMILIES = [
     AVAILABILITIES,
     USER_MODELS,
     EXPLORATIONS,
+    TRACKERS,
 ]
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},

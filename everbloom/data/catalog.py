@@ -1,5 +1,6 @@
 """The catalogue: items with their texts and numbers. Public content; nothing here is about a user."""
 
+import hashlib
 import json
 import re
 import string
@@ -63,6 +64,14 @@ class Catalog:
             return [text and format(float(text), form) for text in texts]
         except ValueError as error:
             raise DataError(f"{where}: {form!r} is no format of a number ({error})") from None
+
+    def digest(self) -> str:
+        """SHA-256 over ids and text fields in the catalogue's order, in hexadecimal: equal where the same numbers mean the same items and texts."""
+        names = sorted(self.fields)
+        digest = hashlib.sha256(json.dumps(["id", *names]).encode())
+        for row in zip(self.item_ids, *(self.fields[name] for name in names), strict=True):
+            digest.update(b"\n" + json.dumps(row, ensure_ascii=False).encode())
+        return digest.hexdigest()
 
     def check(self, template: str) -> None:
         """Raises `DataError` if the template names a field that there is not."""

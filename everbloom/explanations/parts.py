@@ -63,7 +63,7 @@ def _changes(
 ) -> Iterator[tuple[str, dict[str, torch.Tensor], torch.Tensor | None]]:
     """(part, what the item encoder has in place of its own, what a content match reads) for each part."""
     own = dict(model.item.named_parameters())
-    unit = None if model.content is None else model.content.features
+    unit = model.catalogue().features
     if model.item.features is not None:
         for field, texts in without_fields.items():
             yield f"field:{field}", {"features": texts.read}, None if unit is None else texts.unit

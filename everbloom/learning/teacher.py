@@ -27,7 +27,7 @@ class Teacher:
         self.model = deepcopy(model, shared).eval()
         self.distillation = distillation
         named = dict(self.model.named_parameters())
-        self._places = [(named[slot.name], slot) for slot in layout.slots if slot.group == "shared"]
+        self._places = [(named[slot.name], slot) for slot in layout.slots if slot.vector == "shared"]
 
     @torch.no_grad()
     def load(self, parameters: NDArray[np.float32]) -> "Teacher":

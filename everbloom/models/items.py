@@ -50,6 +50,9 @@ class ItemEncoder(nn.Module):
         self.bias_scale = config.bias_scale
         self.embedding_scale = config.embedding_scale
         self._reset()
+        self.trains_adapter = self.adapter is not None and config.train_adapter
+        if self.adapter is not None:
+            self.adapter.requires_grad_(config.train_adapter)
 
     @property
     def linear(self) -> bool:

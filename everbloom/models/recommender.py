@@ -1,4 +1,4 @@
-"""The recommender: item encoder, user encoder, score, and an optional content match beside them."""
+"""The recommender: item encoder, user encoder, score; and beside them a content match, a popularity prior and co-occurrence where asked for."""
 
 from typing import NamedTuple
 
@@ -6,14 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
+from torch.nn import functional
 
 from everbloom.config import ModelConfig
 from everbloom.models.content import ContentMatch
+from everbloom.models.cooccurrence import Cooccurrence
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.reduction import PrincipalMap
 from everbloom.models.fusion import GatedFusion
 from everbloom.models.items import ItemEncoder
 from everbloom.models.layout import ParameterLayout
+from everbloom.models.prior import PopularityPrior
 from everbloom.models.scores import SCORES
 from everbloom.models.towers.states import TextStates
 from everbloom.models.users import Circumstances, UserEncoder
@@ -24,7 +27,7 @@ Features = ItemFeatures | NDArray[np.float32]
 
 class CatalogueVectors(NamedTuple):
     """What is scored of items, all or some of them: indices, vectors [items, dim] and biases [items], computed once for given parameters, and the
-    features [items, width] that a content match reads.
+    features [items, width] that a content match and co-occurrence read.
     """
 
     items: torch.Tensor
@@ -35,6 +38,17 @@ class CatalogueVectors(NamedTuple):
     def take(self, which: torch.Tensor) -> "CatalogueVectors":
         """The items at these positions."""
         return CatalogueVectors(*(None if part is None else part[which] for part in self))  # type: ignore[arg-type]
+
+
+class Signals(NamedTuple):
+    """What the components beside the encoders know of the candidates, before their few weights; None where there is no such component.
+
+    content [examples, scored, columns, lags], prior [examples, columns, 1], cooccurrence [examples, scored, columns, signals].
+    """
+
+    content: torch.Tensor | None = None
+    prior: torch.Tensor | None = None
+    cooccurrence: torch.Tensor | None = None
 
 
 class Recommender(nn.Module):
@@ -67,6 +81,13 @@ class Recommender(nn.Module):
             if config.content is not None and whole is not None
             else None
         )
+        self.prior = None if config.prior is None else PopularityPrior(items, config.prior)
+        self.cooccurrence = None
+        if config.cooccurrence is not None:
+            unit = None if whole is None else functional.normalize(torch.from_numpy(whole.fused()), dim=1)
+            self.cooccurrence = Cooccurrence(
+                unit if self.content is None else self.content.features, config.cooccurrence
+            )
         self.personal = nn.Embedding(1, config.dim) if config.user.personal else None
         """One device's offset of its user vectors; where nobody's device is, that of somebody who has learnt nothing yet."""
         if self.personal is not None:
@@ -91,8 +112,24 @@ class Recommender(nn.Module):
         own, own_bias = self.item(items)
         users = self.read(own, circumstances, place, masks)
         scores = torch.cat([self.score(users, own, own_bias), self.score(users, *self.item(negatives))], dim=-1)
+        return self.mixed(scores, self.signals(items, place, negatives))
+
+    def signals(self, items: torch.Tensor, place: torch.Tensor, negatives: torch.Tensor) -> Signals:
+        """Of the candidates of `forward`; they hold no parameter that is learnt."""
+        return Signals(
+            content=None if self.content is None else self.content.similarities(items, place, negatives),
+            prior=None if self.prior is None else self.prior.signals(items, negatives),
+            cooccurrence=None if self.cooccurrence is None else self.cooccurrence.signals(items, place, negatives),
+        )
+
+    def mixed(self, scores: torch.Tensor, signals: Signals) -> torch.Tensor:
+        """Scores [examples, scored, columns] of the encoders, and what each component adds to them."""
         if self.content is not None:
-            scores = scores + self.content(self.content.similarities(items, place, negatives))
+            scores = scores + self.content(signals.content)
+        if self.prior is not None:
+            scores = scores + self.prior(signals.prior).unsqueeze(1)
+        if self.cooccurrence is not None:
+            scores = scores + self.cooccurrence(signals.cooccurrence)
         return scores
 
     def read(
@@ -107,7 +144,8 @@ class Recommender(nn.Module):
         """All items' vectors."""
         vectors, bias = self.item.catalogue()
         items = torch.arange(len(vectors), device=vectors.device)
-        return CatalogueVectors(items, vectors, bias, None if self.content is None else self.content.features)
+        compared = self.cooccurrence if self.content is None else self.content
+        return CatalogueVectors(items, vectors, bias, None if compared is None else compared.features)
 
     def rank_catalogue(
         self,
@@ -129,11 +167,20 @@ class Recommender(nn.Module):
         if self.content is not None:
             assert catalogue.features is not None, "a model with a content match has its features"
             scores = scores + self.content.pooled(items, length) @ catalogue.features.T
+        if self.prior is not None:
+            scores = scores + self.prior.catalogue()[catalogue.items]
+        if self.cooccurrence is not None:
+            scores = scores + self.cooccurrence.ranked(
+                items, length, self.item.items, catalogue.items, catalogue.features
+            )
         return scores
 
 
 PERSONAL = ("personal.",)
 """Names of a recommender's parameters that never leave a device begin so."""
+
+COUNTED = ("prior.counts",)
+"""Those that devices count and do not learn."""
 
 
 def _searches(
@@ -167,8 +214,8 @@ def _first_row(users: torch.Tensor) -> torch.Tensor:
 
 
 def layout_of(model: Recommender) -> ParameterLayout:
-    """Which of its parameters are shared and which are personal."""
-    return ParameterLayout.of(model, PERSONAL)
+    """Which of its parameters are shared, counted, personal and frozen."""
+    return ParameterLayout.of(model, PERSONAL, COUNTED)
 
 
 def build_recommender(

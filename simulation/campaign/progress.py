@@ -7,9 +7,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from simulation.console import elapsed
+from simulation.console import elapsed, rounds_bar
 
 
 class CampaignConsole:
@@ -23,17 +22,7 @@ class CampaignConsole:
         self.reached = reached
         self._cell = self._done = self._worked = 0
         self._began = time.monotonic()
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("rounds"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = rounds_bar(console)
         self._task = self._bar.add_task("", total=rounds)
 
     @contextmanager

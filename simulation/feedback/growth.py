@@ -75,7 +75,7 @@ class Growth:
         self.later = whole.experiment.model_copy(
             update={"federation": federation.model_copy(update={"rounds": step_rounds})}
         )
-        rounds = federation.rounds + (steps - 1) * step_rounds
+        rounds = whole.experiment.rounds(0) + (steps - 1) * self.later.rounds(1)
         self.course = Course.of(federation, rounds, steps, whole.clients)
 
     def warm_start(self) -> LoopStudy:

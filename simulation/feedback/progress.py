@@ -6,7 +6,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from simulation.console import rounds_bar
 
 
 class FeedbackConsole:
@@ -16,17 +17,7 @@ class FeedbackConsole:
         """`rounds`: of all loops together; `steps`: of one."""
         self.console = console
         self.steps = steps
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("rounds"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(elapsed_when_finished=True),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = rounds_bar(console)
         self._task = self._bar.add_task("", total=rounds)
 
     @contextmanager

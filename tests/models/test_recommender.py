@@ -33,6 +33,17 @@ VARIANTS = {
     "flat": {"user": {"layers": 0}},
     "lean": {"items": {"bias_scale": 3.0}, "user": {"feedforward": 0, "scale": 0.5}},
     "content": {"items": {"features": {"name": "tfidf"}}, "content": {"lags": 3}},
+    "fixed-items": {
+        "items": {"features": {"name": "tfidf"}, "embedding": False, "bias": "none", "train_adapter": False}
+    },
+    "prior": {"prior": {}},
+    "cooccurrence": {"cooccurrence": {"window": 2, "recent": 3}},
+    "hybrid": {
+        "items": {"features": {"name": "tfidf"}},
+        "content": {"lags": 3},
+        "prior": {"learn": False},
+        "cooccurrence": {"sharpness": 2.0, "decay": 0.7},
+    },
     "content-alone": {
         "items": {"features": {"name": "tfidf"}, "feature_dim": 2, "bias": "features"},
         "content": {"lags": 9},

@@ -8,7 +8,7 @@ import pytest
 from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 
-from client.app import make_app
+from client.answering import make_app
 from everbloom.experiment import Experiment
 from everbloom.study import Study
 from server.federation import Federation, initial_state

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from flwr.app import Message, RecordDict
 
-from client.app import make_app
+from client.answering import make_app
 from everbloom.secure_wire import MESSAGE_TYPES, pack_secure, unpack_secure
 from server.collecting import collect, is_masked
 from server.federation import Federation, initial_state

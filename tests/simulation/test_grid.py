@@ -7,7 +7,7 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
-from client.app import make_app
+from client.answering import make_app
 from client.device import Device
 from client.ledger import SqliteLedger
 from everbloom.wire import HELLO, TRAIN

@@ -10,7 +10,7 @@ from flwr.app import Error, Message
 from flwr.common.constant import ErrorCode
 from safetensors.numpy import load_file
 
-from client.app import make_app
+from client.answering import make_app
 from everbloom.errors import ConfigError, PrivacyError
 from everbloom.secure_wire import MESSAGE_TYPES
 from everbloom.study import Study

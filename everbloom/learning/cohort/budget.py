@@ -97,13 +97,15 @@ def make_budget(
     # Kept for the backward pass, in vectors of dim: norms, query, key, value, what was read, out, twice the hidden layer.
     layer = 8 + 2 * user.feedforward
     lags = model.content.lags if model.content is not None else 0
+    # Co-occurrence: its signals twice, and who is the same as whom.
+    signals = 10 if model.cooccurrence is not None else 0
     once = 0 if tower is None else tower.pass_bytes
     kept = 0 if tower is None else KEPT_BYTES if memory is None else memory // 4
     cache = CACHE_BYTES if tower is None else max(CACHE_BYTES, once)
     return Budget(
         batch=cache if memory is None else min(cache, memory // 8),
         position=4 * model.dim * (6 + user.layers * layer),
-        score=4 * (5 + 2 * lags + (2 * model.dim if model.score == "mlp" else 0)),
+        score=4 * (5 + 2 * lags + signals + (2 * model.dim if model.score == "mlp" else 0)),
         scored=1 if learning.examples == "next-item" else None,
         columns=learning.negatives,
         client=4 * 4 * parameters,

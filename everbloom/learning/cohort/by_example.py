@@ -10,7 +10,7 @@ import torch
 
 from everbloom.learning.cohort import norms
 from everbloom.learning.cohort.batches import Batch
-from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.forward import forward, signals_of
 from everbloom.learning.cohort.layers import Tap
 from everbloom.learning.cohort.places import Places
 from everbloom.learning.cohort.table import AttachedTable
@@ -43,11 +43,11 @@ def clipped_by_example(
     """Sums of the clipped gradients of all parameters. `rows` [examples, rows] and `places` as `example_tables` gives them, and the item tables hold
     these rows; `clients`: how many have weights of their own in the batch, None if all have the same."""
     model, layers = skeleton.model, skeleton.layers
-    similar = None if model.content is None else similarities(model.content, batch)
+    signals = signals_of(model, batch)
     layers.taps = []
     try:
         table = AttachedTable(model.item, rows)
-        passed = forward(model, objective, table, batch, places, similar, teacher)
+        passed = forward(model, objective, table, batch, places, signals, teacher)
         taps = layers.taps
     finally:
         layers.taps = None

@@ -159,6 +159,8 @@ class CohortTrainer:
 
     def _start(self, parameters: NDArray[np.float32]) -> torch.Tensor:
         # Arrays out of a message may be read-only, which torch remarks on; nothing here writes to them.
-        return torch.from_numpy(parameters if parameters.flags.writeable else parameters.copy()).to(
+        start = torch.from_numpy(parameters if parameters.flags.writeable else parameters.copy()).to(
             self.skeleton.device
         )
+        self.skeleton.begin(start)
+        return start

@@ -11,7 +11,7 @@ from everbloom.learning.cohort import item_norms, norms
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
 from everbloom.learning.cohort.by_example import Clipped, clipped_by_example
-from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.forward import forward, signals_of
 from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.places import Places, RowNumbers, client_tables, example_tables, touched_items
 from everbloom.learning.cohort.table import ItemTable
@@ -56,7 +56,7 @@ class PrivateTraining:
         if table is not None:
             table.backward()
         total = weights.gradient()
-        noise, own = torch.zeros(self.skeleton.size), torch.empty(self.skeleton.size)
+        noise, own = torch.zeros(self.skeleton.size), torch.zeros(self.skeleton.size)
         for client in draws:
             noise += self._noise(own, client.noise)
         total += noise.to(total.device)
@@ -99,7 +99,7 @@ class PrivateTraining:
                 weights.collect(mine, table_rows, clipped)
             else:
                 self._collect_by_example(weights, mine, table_rows, batch)
-        noise = torch.empty(self.skeleton.size)
+        noise = torch.zeros(self.skeleton.size)
         for place, client in enumerate(some.tolist()):
             weights.gradient[place] += self._noise(noise, draws[client].noise).to(self.skeleton.device)
         weights.step(self.rate, self.learning.learning_rate * self.learning.proximal_mu)
@@ -140,8 +140,8 @@ class PrivateTraining:
         layers = self.skeleton.layers
         layers.taps = []
         try:
-            similar = None if self.model.content is None else similarities(self.model.content, batch)
-            passed = forward(self.model, self.learning.objective, table, batch, places, similar, self.teacher)
+            signals = signals_of(self.model, batch)
+            passed = forward(self.model, self.learning.objective, table, batch, places, signals, self.teacher)
             taps = layers.taps
         finally:
             layers.taps = None
@@ -194,7 +194,7 @@ class PrivateTraining:
         return first + np.flatnonzero(chosen.numpy())
 
     def _noise(self, buffer: torch.Tensor, source: NoiseSource) -> torch.Tensor:
-        """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it."""
+        """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it; what is not learnt gets none."""
         deviation = self.plan.noise_multiplier * self.plan.clip_norm
         for start, end in self.skeleton.segments:
             source.normal(buffer[start:end], deviation)

@@ -64,5 +64,7 @@ class ItemTable:
         """Sends what was collected through the item encoder to its parameters."""
         pairs = zip(self._outputs, (self.vector_gradient, self.bias_gradient), strict=True)
         needed = [(output, gradient) for output, gradient in pairs if output.requires_grad]
+        if not needed:  # nothing of the encoder is learnt
+            return
         outputs, gradients = zip(*needed, strict=True)
         torch.autograd.backward(outputs, [g.view(o.shape) for o, g in zip(outputs, gradients, strict=True)])

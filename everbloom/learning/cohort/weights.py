@@ -27,10 +27,18 @@ class Skeleton:
         self.tables = [slot for slot in shared if slot.name.rpartition(".")[0] in TABLES]
         self.dense = [slot for slot in shared if slot not in self.tables]
         self.personal = [slot for slot in layout.slots if slot.group == "personal"]
+        named = dict(model.named_parameters())
+        self._counted = [(named[slot.name], slot) for slot in layout.slots if slot.group == "counted"]
         self.segments = [(slot.start, slot.end) for slot in shared]
         """Where the flat vector holds each parameter, in the model's order."""
         self.layers = Layers(model, TABLES)
         self.device = device
+
+    @torch.no_grad()
+    def begin(self, start: torch.Tensor) -> None:
+        """Takes from `start` [params] what is counted: the same for everybody, and not moved by training."""
+        for parameter, slot in self._counted:
+            parameter.copy_(self.view(start, slot))
 
     def slot(self, name: str) -> Slot:
         """An item table's."""

@@ -1,5 +1,6 @@
 """Item features without a language model: TF-IDF of the texts, reduced by a truncated SVD (latent semantic analysis)."""
 
+from importlib.metadata import version
 from typing import Literal
 
 import numpy as np
@@ -51,6 +52,5 @@ class TfidfFeatures(FeatureEncoder):
 
     def fingerprint(self) -> str:
         """The options and the version of the library that computes it."""
-        import sklearn
-
-        return f"tfidf/{self.dims}/{self.max_words}/sklearn-{sklearn.__version__}"
+        # Asked for its version without importing it: whoever finds the features in the cache does not need it.
+        return f"tfidf/{self.dims}/{self.max_words}/sklearn-{version('scikit-learn')}"

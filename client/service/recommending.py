@@ -1,0 +1,146 @@
+"""The process that recommends and says why: `python -m client.service.recommending FOLDER`. It holds the model and its vectors while asked.
+
+No Flower, no Opacus: what is imported here is what a loaded device costs in memory.
+"""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from client.frames import Frame
+from client.service.child import Work, serve_parent
+from client.service.folder import DeviceFolder
+from client.service.model_file import GlobalModel, personal_of
+from client.service.own_events import OwnEvents
+from everbloom.data.catalog import Catalog
+from everbloom.data.events import EventLog
+from everbloom.data.home import feature_cache
+from everbloom.errors import DataError
+from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.explanations.field_values import FieldValues
+from everbloom.explanations.parts import parts_of
+from everbloom.explanations.recommending import Recommended, Recommending
+from everbloom.explanations.sentences import LANGUAGES, sentence
+from everbloom.models.features.catalogue import features_of, with_searches
+from everbloom.models.recommender import build_recommender, layout_of
+from everbloom.models.settled import settled
+from everbloom.models.towers.states import item_states
+
+
+class LoadedModel:
+    """A global model with its catalogue, as it stands in a device's folder."""
+
+    def __init__(self, folder: DeviceFolder, catalog: Catalog, log: EventLog) -> None:
+        """Raises `DataError` if there is no model, or it does not fit the catalogue."""
+        stored = GlobalModel.load(folder.model)
+        if stored is None:
+            raise DataError(
+                "no model yet: the first one comes with the first round that this device is asked for, or is offered by its server"
+            )
+        items = stored.config.items
+        features = features_of(catalog, stored.text, items, feature_cache(), _quiet)
+        features = with_searches(features, log.searches.texts, stored.config, None, _quiet)
+        texts = item_states(catalog, stored.text, items, feature_cache(), _quiet)
+        model = build_recommender(len(catalog), features, stored.config, stored.seed, texts)
+        layout = layout_of(model)
+        layout.check(stored.schema, "the stored model")
+        layout.bind(model).copy_(torch.from_numpy(stored.parameters))
+        fixed = settled(model)
+        own = layout_of(fixed)
+        scorer = ModelScorer(fixed, own, own.flat(fixed), log)
+        self.recommending = Recommending(scorer, parts_of(settled(model), {}))
+        self.personal = personal_of(folder.personal, stored, layout.size("personal"))
+        self.values = FieldValues(catalog, stored.text)
+
+
+class Recommender:
+    """Loads the model when it is first asked, and again when a file of it has changed."""
+
+    def __init__(self, folder: DeviceFolder) -> None:
+        self.folder = folder
+        self.catalog = Catalog.open(folder.path / "catalog")
+        self.events = OwnEvents(folder.store)
+        self._stamp: object = None
+        self._loaded: LoadedModel | None = None
+        self.title = lru_cache(maxsize=4096)(self._title)
+
+    def work(self, header: dict[str, Any], body: bytes) -> Frame:
+        """See `Work`."""
+        model, log, now = self._model(), self.events.log(), int(time.time())
+        if log.has_time and len(log):
+            now = max(now, int(log.time[-1]))  # the clock may have been put back
+        recommending = model.recommending
+        if header["do"] == "why":
+            found = recommending.explain(
+                log, np.array([header["item"]], dtype=np.int64), now=now, personal=model.personal
+            )
+        else:
+            available = np.ones(len(self.catalog), dtype=np.bool_)
+            available[list(self.events.judged())] = False
+            find = recommending.recommend_with_reasons if header["reasons"] else recommending.recommend
+            found = find(log, header["n"], now=now, available=available, personal=model.personal)
+        return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
+
+    def _model(self) -> LoadedModel:
+        stamp = [_stamp(path) for path in (self.folder.model, self.folder.personal)]
+        if self._loaded is None or stamp != self._stamp:
+            self._loaded = LoadedModel(self.folder, self.catalog, self.events.log())
+            self._stamp = stamp
+        return self._loaded
+
+    def _told(self, one: Recommended, model: LoadedModel, language: str | None) -> Mapping[str, Any]:
+        told = {**self._named(one.item), "score": one.score}
+        if language is None:
+            return told
+        return told | {
+            "reason": sentence(one, self.title, model.values, LANGUAGES[language]),
+            "reasons": [
+                {**self._named(reason.item), **asdict(reason), "item": self._named(reason.item)["item"]}
+                for reason in one.reasons
+            ],
+            "parts": dict(one.parts),
+        }
+
+    def _named(self, number: int) -> dict[str, str]:
+        return {"item": self.catalog.item_ids[number], "title": self.title(number)}
+
+    def _title(self, number: int) -> str:
+        titles = self.catalog.fields.get("title")
+        return (titles[number] if titles is not None else "") or self.catalog.item_ids[number]
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return None
+    return status.st_mtime_ns, status.st_ino
+
+
+def main() -> None:
+    """Entry point of the process."""
+    folder = DeviceFolder(Path(sys.argv[1]))
+
+    def prepare() -> Work:
+        import torch
+
+        torch.set_num_threads(1)
+        made: Callable[..., Frame] = Recommender(folder).work
+        return made
+
+    serve_parent(folder.path, prepare)
+
+
+if __name__ == "__main__":
+    main()
+
+
+def _quiet(done: int, total: int) -> None:
+    return

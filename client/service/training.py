@@ -1,0 +1,163 @@
+"""The process that does a federation's work on this device: `python -m client.service.training FOLDER`. The service starts it when a message comes.
+
+Everything that a server asks passes through `Trainer.answer`: policy first, then the plan, then the ledger, then the events.
+"""
+
+import sys
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flwr.app import ConfigRecord, RecordDict
+from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import RecordDict as RecordDictBytes
+from google.protobuf.message import DecodeError
+
+from client.answering import answer
+from client.device import Device
+from client.frames import Frame
+from client.identity import DeviceIdentity
+from client.ledger import SqliteLedger
+from client.messages import OFFER
+from client.personal import StoredPersonal, federation_of
+from client.randomness import Randomness, SeededRandomness, SystemRandomness
+from client.service.catalogue_index import CatalogueIndex
+from client.service.child import Work, serve_parent
+from client.service.folder import DeviceFolder
+from client.service.model_file import GlobalModel
+from client.service.own_events import OwnEvents
+from client.service.permission import check_plan, check_task
+from client.service.policy import OwnerPolicy, read_policy
+from client.store import stored_workbench
+from client.workbench import Workbench
+from everbloom.data.events import Histories
+from everbloom.errors import SchemaError
+from everbloom.privacy.plan import NO_PRIVACY, PrivacyPlan
+from everbloom.wire import TRAIN, Task, Terms
+
+
+@dataclass(frozen=True)
+class MessageLedger:
+    """The device's ledger for one message: its round is charged once, whatever happens, committed when its answer is kept and about to be sent."""
+
+    ledger: SqliteLedger
+    message: str
+    most_epsilon: float
+
+    def reserve(self, plan: PrivacyPlan, period: int, round: int) -> None:
+        """See `SqliteLedger.reserve_message`."""
+        self.ledger.reserve_message(plan, period, round, self.message, self.most_epsilon)
+
+    def commit(self, plan: PrivacyPlan, period: int, round: int) -> None:
+        """Not yet: see `Trainer.commit`."""
+        return
+
+
+class Trainer:
+    """Opens the device anew for each message, as its policy, its events and its ledger may have changed."""
+
+    def __init__(self, folder: DeviceFolder) -> None:
+        self.folder = folder
+        self.settings = folder.settings
+        self.ledger = SqliteLedger(folder.ledger, self.settings["ledger"])
+        self.ledger.account()
+
+    def work(self, header: dict[str, Any], body: bytes) -> Frame:
+        """See `Work`."""
+        if header["do"] == "commit":
+            self.ledger.commit_message(header["message"])
+            return {"status": "answered"}, b""
+        return self.answer(header["message"], header["type"], body)
+
+    def answer(self, message: str, message_type: str, body: bytes) -> Frame:
+        """A message's answer, not yet to be sent. Raises `InputError` to refuse it."""
+        policy = read_policy(self.folder.policy)
+        content = _content(body)
+        told: dict[str, Any] = {"status": "answered"}
+        if message_type not in (TRAIN, OFFER):
+            # What these answer does not depend on events, and they get none to read.
+            return told, _bytes(answer(self._device(message, policy, _nothing()), message_type, content))
+        task = Task.unpack(content)
+        index = CatalogueIndex(self.folder.index)
+        server = check_task(policy, index.digest, content, task)
+        index.close()
+        bench = self._bench(task.terms)
+        bench.check(task)
+        told |= {"server": server, "period": task.period, "round": task.round}
+        if message_type == OFFER:
+            model = self._keep(task)
+            return told, _bytes(RecordDict({"model": ConfigRecord({"version": model.version})}))
+        check_plan(policy, bench.plan)
+        events = OwnEvents(self.folder.store).log().of(0)
+        reply = answer(self._device(message, policy, events), message_type, content)
+        self._keep(task)
+        told |= {"statement": NO_PRIVACY if bench.plan is None else bench.plan.describe()}
+        return told, _bytes(reply)
+
+    def _keep(self, task: Task) -> GlobalModel:
+        """The model that a server trains from is also the one to recommend by."""
+        terms = task.terms
+        model = GlobalModel(
+            task.parameters,
+            terms.model,
+            terms.text,
+            terms.seed,
+            task.schema,
+            task.period,
+            task.round,
+            federation_of(task),
+        )
+        model.save(self.folder.model)
+        return model
+
+    def _device(self, message: str, policy: OwnerPolicy, events: Histories) -> Device:
+        client, seed = self.settings["client"], self.settings["seed"]
+        randomness: Randomness = SystemRandomness() if seed is None else SeededRandomness(int(seed), client)
+        return Device(
+            client=client,
+            events=events,
+            ledger=MessageLedger(self.ledger, message, policy.epsilon),
+            randomness=randomness,
+            workbench=self._bench,
+            secure=DeviceIdentity(self.folder.path).secure_device(client, policy.min_cohort),
+            personal=StoredPersonal(self.folder.personal),
+        )
+
+    def _bench(self, terms: Terms) -> Workbench:
+        return stored_workbench(self.folder.path, terms.model_dump_json())
+
+
+def _nothing() -> Histories:
+    return Histories.of_one(
+        np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.uint8), np.zeros(0, np.float32)
+    )
+
+
+def _content(body: bytes) -> RecordDict:
+    try:
+        return recorddict_from_proto(RecordDictBytes.FromString(body))
+    except (DecodeError, ValueError, TypeError, KeyError) as error:
+        raise SchemaError(f"message is no records of Flower's: {error!r}") from None
+
+
+def _bytes(content: RecordDict) -> bytes:
+    return bytes(recorddict_to_proto(content).SerializeToString(deterministic=True))
+
+
+def main() -> None:
+    """Entry point of the process."""
+    folder = DeviceFolder(Path(sys.argv[1]))
+
+    def prepare() -> Work:
+        import torch
+
+        torch.set_num_threads(1)
+        return partial(Trainer.work, Trainer(folder))
+
+    serve_parent(folder.path, prepare)
+
+
+if __name__ == "__main__":
+    main()
