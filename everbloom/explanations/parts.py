@@ -11,7 +11,7 @@ from torch.func import functional_call
 
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.models.other_content import OtherContent
-from everbloom.models.recommender import CatalogueVectors, Recommender
+from everbloom.models.recommender import CatalogueVectors, Recommender, compared_by
 
 CONTENT, COLLABORATIVE, POPULARITY = "content", "collaborative", "popularity"
 """All that is known of the item from its content; the vector that was learnt of the item itself; its bias."""
@@ -67,8 +67,7 @@ def _changes(
 ) -> Iterator[tuple[str, dict[str, torch.Tensor], torch.Tensor | None]]:
     """(part, what the item encoder has in place of its own, what items are compared by) for each part."""
     own = dict(model.item.named_parameters())
-    compared = model.cooccurrence if model.content is None else model.content
-    unit = None if compared is None else compared.features
+    unit = compared_by(model)
     if model.item.features is not None:
         for name, content in without.items():
             yield name, content.buffers(), None if unit is None else content.unit

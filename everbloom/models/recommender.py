@@ -144,8 +144,7 @@ class Recommender(nn.Module):
         """All items' vectors."""
         vectors, bias = self.item.catalogue()
         items = torch.arange(len(vectors), device=vectors.device)
-        compared = self.cooccurrence if self.content is None else self.content
-        return CatalogueVectors(items, vectors, bias, None if compared is None else compared.features)
+        return CatalogueVectors(items, vectors, bias, compared_by(self))
 
     def rank_catalogue(
         self,
@@ -174,6 +173,12 @@ class Recommender(nn.Module):
                 items, length, self.item.items, catalogue.items, catalogue.features
             )
         return scores
+
+
+def compared_by(model: Recommender) -> torch.Tensor | None:
+    """[items, width] the features by which a content match or co-occurrence compares items; None: nothing does."""
+    compared = model.cooccurrence if model.content is None else model.content
+    return None if compared is None else compared.features
 
 
 PERSONAL = ("personal.",)
