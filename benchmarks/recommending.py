@@ -22,7 +22,7 @@ from everbloom.data.strings import StringColumn
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommending
-from everbloom.models.other_texts import OtherTexts
+from everbloom.models.other_content import OtherContent
 from everbloom.models.recommender import build_recommender, layout_of
 
 WIDTH = 384
@@ -42,13 +42,15 @@ def prepared(tables: dict[str, object], items: int, history: int) -> tuple[Recom
     config = ModelConfig.model_validate(tables)
     rng = np.random.default_rng(1)
     features = None
-    without: dict[str, OtherTexts] = {}
+    without: dict[str, OtherContent] = {}
     if config.items.features is not None:
         features = rng.normal(size=(items, WIDTH)).astype(np.float32)
     model = build_recommender(items, features, config, seed=1)
     if model.item.features is not None and features is not None:
-        texts = OtherTexts(model.item.features.flip(0), functional.normalize(torch.from_numpy(features).flip(0), dim=1))
-        without = {"title": texts, "genres": texts}
+        texts = OtherContent(
+            model.item.features.flip(0), functional.normalize(torch.from_numpy(features).flip(0), dim=1)
+        )
+        without = {"field:title": texts, "field:genres": texts}
     log = EventLog.build(
         user=np.zeros(history, dtype=np.int32),
         item=rng.choice(items, history, replace=False).astype(np.int32),

@@ -13,7 +13,7 @@ from everbloom.errors import InputError
 from everbloom.models.exported import CATALOGUE, CONFIG, ITEMS, NAMES, PARAMETERS, save_exported
 from everbloom.models.features.language_model import LanguageModelFeatures
 from everbloom.models.onnx_graph import OPSET, check_exporter, graph_names, write_onnx
-from everbloom.models.recommender import Recommender
+from everbloom.models.recommender import Recommender, compared_by
 from everbloom.models.settled import settled
 from everbloom.models.towers.peft_format import save_adapters
 from server.model_card import model_card
@@ -53,13 +53,14 @@ def _write(trained: Trained, folder: Path, onnx: bool) -> dict[str, str]:
     titles = catalog.fields.get("title", catalog.item_ids)
     files = {
         PARAMETERS: "the shared parameters by name",
-        ITEMS: "what the model reads of the items' texts",
+        ITEMS: "what the model reads of the items' content",
         CATALOGUE: "every item as it is scored: `vectors` [items, dim], `bias` [items]"
-        + (" and `features` [items, width]" if model.content is not None else ""),
+        + (" and `features` [items, width]" if compared_by(model) is not None else ""),
         NAMES: "the items' ids and titles, a line each, in the order of all of these",
         CONFIG: "how the model is put together",
     }
-    save_exported(model, experiment.model, folder, catalog.item_ids, titles, _about(trained, model, onnx))
+    about = _about(trained, model, onnx)
+    save_exported(model, experiment.model, study.features, folder, catalog.item_ids, titles, about)
     if onnx:
         write_onnx(model, folder / GRAPH)
         files[GRAPH] = f"user encoder and score (ONNX, opset {OPSET})"

@@ -22,11 +22,10 @@ from everbloom.explanations.field_values import FieldValues
 from everbloom.explanations.parts import Parts, parts_of
 from everbloom.explanations.recommending import Recommended, Recommending
 from everbloom.explanations.sentences import LANGUAGES, SAID, sentence
-from everbloom.models.features.catalogue import DEFAULT_TEXT
-from everbloom.models.other_texts import read_texts, texts_without_fields
+from everbloom.models.other_content import TextReader, without_modalities
 from everbloom.models.phrases import with_phrases
 from everbloom.models.recommender import Recommender, layout_of
-from everbloom.models.settled import settled
+from everbloom.models.settled import settled, with_own_searches
 from simulation.console import progress_bar
 from simulation.export import one_user
 from simulation.trained import Trained, open_trained
@@ -91,18 +90,30 @@ def answer(asked: Asked, console: Console, progress: Console, as_json: bool) -> 
 
 def _known(trained: Trained, name: str) -> Person:
     user = trained.user(name)
-    return Person(one_user(trained.study.dataset.events, user), settled(trained.model), trained.personal(user))
+    whole = trained.study.dataset.events
+    log = one_user(whole, user)
+    model = settled(trained.model)
+    if model.user.search is not None:
+        model = with_own_searches(model, whole.searches.texts, log.searches.texts)
+    return Person(log, model, trained.personal(user))
+
+
+def _reader(trained: Trained) -> TextReader:
+    study = trained.study
+    experiment = study.experiment
+    items, text = experiment.model.items, experiment.data.text
+    return TextReader(trained.model, items, study.features, study.dataset.catalog, text, feature_cache())
 
 
 def _described(trained: Trained, phrases: list[str], progress: Console) -> Person:
-    """Somebody who has met each phrase as if it were an item."""
+    """Somebody who has met each phrase as if it were an item, and has not searched."""
     study = trained.study
-    texts = study.dataset.catalog.texts(study.experiment.data.text or DEFAULT_TEXT)
+    reader = _reader(trained)
     with progress_bar(progress, "reading the words") as bar:
-        read = read_texts(trained.model, study.experiment.model.items, texts, phrases, feature_cache(), bar)
+        read = reader.read(phrases, bar)
     for phrase in (phrase for phrase, row in zip(phrases, read.unit, strict=True) if not row.any()):
         raise ConfigError(f"--text: the model's encoder knows no word of {phrase!r}; use words of the item texts")
-    model = with_phrases(trained.model, read)
+    model = with_phrases(with_own_searches(trained.model, (), ()), read)
     log, items = study.dataset.events, len(study.dataset.catalog)
     usual = np.bincount(log.behaviour).argmax()
     history = EventLog.build(
@@ -132,12 +143,10 @@ def _recommended(trained: Trained, person: Person, asked: Asked, progress: Conso
 
 
 def _parts(trained: Trained, progress: Console) -> Parts:
-    study = trained.study
-    data, model = study.dataset, study.experiment.model.items
-    with progress_bar(progress, "encoding items without each field") as bar:
-        without = texts_without_fields(
-            trained.model, model, data.catalog, study.experiment.data.text, feature_cache(), bar
-        )
+    without = without_modalities(trained.model, trained.study.features)
+    if trained.study.experiment.model.items.text_encoder is not None:
+        with progress_bar(progress, "encoding items without each field") as bar:
+            without |= _reader(trained).without_fields(bar)
     return parts_of(settled(trained.model), without)
 
 
@@ -149,7 +158,10 @@ class _Shown:
         self.person = person
         self.asked = asked
         self.language = LANGUAGES[asked.language]
-        self.values = FieldValues(self.catalog, trained.study.experiment.data.text) if asked.why else None
+        experiment = trained.study.experiment
+        self.values = (
+            FieldValues(self.catalog, experiment.data.text, experiment.model.items.modalities) if asked.why else None
+        )
 
     def title(self, item: int) -> str:
         """Of an item of the catalogue or a phrase."""
@@ -194,8 +206,8 @@ class _Shown:
     def _reasons(self, one: Recommended) -> dict[str, Any]:
         events = [
             {
-                "item": self.catalog.item_ids[reason.item] if reason.item < len(self.catalog) else None,
-                "title": self.title(reason.item),
+                "item": self.catalog.item_ids[reason.item] if 0 <= reason.item < len(self.catalog) else None,
+                "title": reason.text or self.title(reason.item),
                 "behaviours": list(reason.behaviours),
                 "times": reason.times,
                 "contribution": reason.contribution,

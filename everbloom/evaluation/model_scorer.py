@@ -43,6 +43,12 @@ class ModelScorer:
         other.log, other.personal = log, personal
         return other
 
+    def with_model(self, model: Recommender) -> "ModelScorer":
+        """With the same item vectors, for a model that makes something else of them."""
+        other = copy(self)
+        other.model = model.eval()
+        return other
+
     def score(
         self, cases: Cases, positions: NDArray[np.int64], catalogue: CatalogueVectors | None = None
     ) -> torch.Tensor:

@@ -35,7 +35,7 @@ def gradient_times_input(
     to a content match, which is linear in them.
 
     Gradients are those of `Conserving`. Costs one pass forward and one back, and is no counterfactual: it knows nothing of the places in a history
-    that change when an event is taken out.
+    that change when an event is taken out, of searches, nor of co-occurrence.
     """
     one = scorer.of(log, scorer.personal)
     cases, count = asked_now(log, _nothing(scorer), now), len(catalogue.items)
@@ -63,12 +63,12 @@ def gradient_times_input(
         length = torch.tensor([len(numbers)])
         with torch.inference_mode():
             effect = effect + scorer.model.content.by_event(items[0][:1], length, catalogue.features)[0]
-    return _by_piece(effect[: len(numbers)].numpy(), numbers)
+    return _by_piece(effect[: len(numbers)].numpy(), numbers, int(piece.max(initial=NO_PIECE)) + 1)
 
 
-def _by_piece(effect: NDArray[np.float32], piece: NDArray[np.int64]) -> NDArray[np.float32]:
+def _by_piece(effect: NDArray[np.float32], piece: NDArray[np.int64], count: int) -> NDArray[np.float32]:
     """[pieces, items] sums of the effects [events, items] of each piece's events."""
-    total = np.zeros((int(piece.max(initial=NO_PIECE)) + 1, effect.shape[1]), dtype=np.float32)
+    total = np.zeros((count, effect.shape[1]), dtype=np.float32)
     np.add.at(total, piece, effect)
     return total
 

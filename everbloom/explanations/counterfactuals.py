@@ -11,24 +11,37 @@ from everbloom.data.events import NO_ITEM, EventLog
 NO_PIECE = -1
 
 
-def pieces(log: EventLog, read: int) -> NDArray[np.int64]:
+def pieces(log: EventLog, read: int, searches: bool = False) -> NDArray[np.int64]:
     """[events] which piece of evidence each event of a log of one user belongs to, numbered from 0 by its last event, the latest first.
 
     All events with one item are one piece: had it been bought once less, it would still have been bought. Pieces are the items of the last `read`
-    events; older ones, which a model does not read, are `NO_PIECE`, unless they are with such an item.
+    events; older ones, which a model does not read, are `NO_PIECE`, unless they are with such an item. With `searches` all searches for one text
+    since the oldest event that is read are one piece too, numbered after the items.
     """
-    item = log.item.astype(np.int64)
-    found = np.full(len(item), NO_PIECE, dtype=np.int64)
-    there = np.flatnonzero(item != NO_ITEM)
-    recent = item[there[max(0, len(there) - read) :]][::-1]
-    distinct, first = np.unique(recent, return_index=True)
-    number = np.empty(len(distinct), dtype=np.int64)
-    number[np.argsort(first)] = np.arange(len(distinct))
-    if len(distinct):
-        place = np.minimum(np.searchsorted(distinct, item), len(distinct) - 1)
-        same = distinct[place] == item
-        found[same] = number[place[same]]
+    found = np.full(len(log.item), NO_PIECE, dtype=np.int64)
+    there = np.flatnonzero(log.item != NO_ITEM)
+    first = max(0, len(there) - read)
+    _number(found, log.item.astype(np.int64), there[first:], every=True)
+    if searches and log.text is not None:
+        before = there[first - 1] + 1 if first else 0
+        code = log.searches.code.astype(np.int64)
+        asked = np.flatnonzero(code)
+        _number(found, np.where(code > 0, code, NO_ITEM), asked[asked >= before], every=False)
     return found
+
+
+def _number(found: NDArray[np.int64], key: NDArray[np.int64], rows: NDArray[np.int64], every: bool) -> None:
+    """Numbers the keys of `rows`, the latest first, from the first free number on; `every`: also at rows with such a key that are not among these."""
+    free = int(found.max(initial=NO_PIECE)) + 1
+    distinct, last = np.unique(key[rows][::-1], return_index=True)
+    if not len(distinct):
+        return
+    number = np.empty(len(distinct), dtype=np.int64)
+    number[np.argsort(last)] = free + np.arange(len(distinct))
+    where = np.flatnonzero(key != NO_ITEM) if every else rows
+    place = np.minimum(np.searchsorted(distinct, key[where]), len(distinct) - 1)
+    same = distinct[place] == key[where]
+    found[where[same]] = number[place[same]]
 
 
 def without(log: EventLog, left_out: Sequence[NDArray[np.bool_]]) -> EventLog:

@@ -2,9 +2,10 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from everbloom.data.catalog import Catalog
+from everbloom.methods import Modality
 from everbloom.models.features.catalogue import DEFAULT_TEXT
 from everbloom.models.features.template import text_fields
 
@@ -19,11 +20,22 @@ _COMMON = 0.05
 class FieldValues:
     """The values of the fields that a text template names, `title` and other prose as words."""
 
-    def __init__(self, catalog: Catalog, template: str | None) -> None:
-        """Fields that the model's text does not name could not have raised a score, and are left out."""
+    def __init__(
+        self, catalog: Catalog, template: str | None, modalities: Mapping[str, Modality] | None = None
+    ) -> None:
+        """Fields that neither the model's text names nor a modality reads could not have raised a score, and are left out."""
         self._catalog = catalog
-        self.fields = tuple(name for name in text_fields(template or DEFAULT_TEXT) if name in catalog.fields)
+        self._parts = {name: f"field:{name}" for name in text_fields(template or DEFAULT_TEXT)}
+        for name, modality in (modalities or {}).items():
+            field = getattr(modality, "field", None)
+            if isinstance(field, str):
+                self._parts[field] = f"modality:{name}"
+        self.fields = tuple(name for name in self._parts if name in catalog.fields)
         self._common = {name: self._too_common(name) for name in self.fields}
+
+    def part(self, field: str) -> str:
+        """What the part of an item is called that a field makes up."""
+        return self._parts[field]
 
     def of(self, item: int, field: str) -> tuple[str, ...]:
         """The values of one item's field, in order, each once."""

@@ -1,6 +1,7 @@
 """What of an item raised its score: its text, each field of it, what is known of it from behaviour, its popularity."""
 
 from collections.abc import Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,16 +9,18 @@ import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
 
-from everbloom.models.other_texts import OtherTexts
-from everbloom.models.recommender import CatalogueVectors, Recommender
+from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.models.other_content import OtherContent
+from everbloom.models.recommender import CatalogueVectors, Recommender, compared_by
 
-TEXT, COLLABORATIVE, POPULARITY = "text", "collaborative", "popularity"
-"""The whole text; the vector that was learnt of the item itself; its bias."""
+CONTENT, COLLABORATIVE, POPULARITY = "content", "collaborative", "popularity"
+"""All that is known of the item from its content; the vector that was learnt of the item itself; its bias."""
 
 
 @dataclass(frozen=True)
 class Parts:
-    """`catalogues[p]` [items]: what items would be without the part `names[p]`; the one that is a field of the text is called `field:NAME`."""
+    """`catalogues[p]` [items]: what items would be without the part `names[p]`; a field of the text is called `field:NAME`,
+    one of several modalities `modality:NAME`."""
 
     names: tuple[str, ...]
     catalogues: tuple[CatalogueVectors, ...]
@@ -43,14 +46,15 @@ class Parts:
         )
 
 
-def parts_of(model: Recommender, without_fields: Mapping[str, OtherTexts]) -> Parts:
-    """The parts that a settled model's items have, for its present parameters; `without_fields`: see `texts_without_fields`.
+def parts_of(model: Recommender, without: Mapping[str, OtherContent]) -> Parts:
+    """The parts that a settled model's items have, for its present parameters; `without`: part -> the items' content without it, of `TextReader` and
+    `without_modalities`.
 
     What a part adds is what the score loses without it: exact, whatever the score's form. The parts need not add up to the score.
     """
     names, catalogues = [], []
     with torch.inference_mode():
-        for name, changed, unit in _changes(model, without_fields):
+        for name, changed, unit in _changes(model, without):
             index = torch.arange(model.item.items)
             vectors, bias = functional_call(model.item, changed, (index,))
             names.append(name)
@@ -59,18 +63,35 @@ def parts_of(model: Recommender, without_fields: Mapping[str, OtherTexts]) -> Pa
 
 
 def _changes(
-    model: Recommender, without_fields: Mapping[str, OtherTexts]
+    model: Recommender, without: Mapping[str, OtherContent]
 ) -> Iterator[tuple[str, dict[str, torch.Tensor], torch.Tensor | None]]:
-    """(part, what the item encoder has in place of its own, what a content match reads) for each part."""
+    """(part, what the item encoder has in place of its own, what items are compared by) for each part."""
     own = dict(model.item.named_parameters())
-    unit = model.catalogue().features
+    unit = compared_by(model)
     if model.item.features is not None:
-        for field, texts in without_fields.items():
-            yield f"field:{field}", {"features": texts.read}, None if unit is None else texts.unit
+        for name, content in without.items():
+            yield name, content.buffers(), None if unit is None else content.unit
         nothing = {"features": torch.zeros_like(model.item.features)}
-        yield TEXT, nothing, None if unit is None else torch.zeros_like(unit)
+        if model.item.fusion is not None:
+            nothing["fusion.present"] = torch.zeros_like(model.item.fusion.present)
+        yield CONTENT, nothing, None if unit is None else torch.zeros_like(unit)
     if "embedding.weight" in own:
         yield COLLABORATIVE, {"embedding.weight": torch.zeros_like(own["embedding.weight"])}, unit
     biases = {name: torch.zeros_like(value) for name, value in own.items() if name.endswith("_bias.weight")}
     if biases:
         yield POPULARITY, biases, unit
+
+
+COMPONENTS = {"content": "content match", "prior": "popularity prior", "cooccurrence": "co-occurrence"}
+"""What may stand beside the encoders: a model's attribute -> what it is called."""
+
+
+def components_of(scorer: ModelScorer) -> dict[str, ModelScorer]:
+    """component -> the same model without it: what it adds to a score is the difference, exactly."""
+    found = {}
+    for name, called in COMPONENTS.items():
+        if getattr(scorer.model, name) is not None:
+            model = copy(scorer.model)
+            model._modules = {**scorer.model._modules, name: None}
+            found[called] = scorer.with_model(model)
+    return found

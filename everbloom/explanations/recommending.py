@@ -11,7 +11,7 @@ from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.evaluation.ranking import rank
 from everbloom.explanations.attribution import leave_one_out
 from everbloom.explanations.counterfactuals import asked_now, pieces
-from everbloom.explanations.parts import Parts
+from everbloom.explanations.parts import Parts, components_of
 
 _WORTH_NAMING = 0.1
 """What raised a score less than this part of what the strongest piece did is no reason."""
@@ -19,12 +19,14 @@ _WORTH_NAMING = 0.1
 
 @dataclass(frozen=True)
 class Reason:
-    """A piece of the own history: an item, what was done with it (latest last), how often, and how much that raised the score (a logit)."""
+    """A piece of the own history: an item, what was done with it (latest last), how often, and how much that raised the score (a logit). Of a search
+    the `item` is `NO_ITEM` and the `text` what was searched for."""
 
     item: int
     behaviours: tuple[str, ...]
     times: int
     contribution: float
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Recommending:
         """`parts`: of the model's items, where reasons are to name them."""
         self.scorer = scorer
         self.parts = parts or Parts((), ())
+        self._without = components_of(scorer)
 
     @property
     def items(self) -> int:
@@ -81,10 +84,11 @@ class Recommending:
     ) -> list[Recommended]:
         """These items with their reasons: at most so many pieces of the history, each of which raised the score."""
         scorer = self._scorer(log, personal)
-        piece = pieces(log, scorer.model.history - 1)
+        piece = pieces(log, scorer.model.history - 1, searches=scorer.model.user.search is not None)
         asked = self.parts.beside(scorer.catalogue, torch.from_numpy(items))
         raised, scores = leave_one_out(scorer, log, piece, asked, now)
         score, parts = self.parts.contributions(scores)
+        added = self._components(log, items, score, now, personal)
         found = []
         for place, item in enumerate(items.tolist()):
             own = raised[:, place]
@@ -95,7 +99,10 @@ class Recommending:
                     item,
                     float(score[place]),
                     tuple(_reason(log, piece == number, float(own[number])) for number in named),
-                    tuple(zip(self.parts.names, parts[:, place].tolist(), strict=True)),
+                    (
+                        *zip(self.parts.names, parts[:, place].tolist(), strict=True),
+                        *((name, float(own[place])) for name, own in added.items()),
+                    ),
                 )
             )
         return found
@@ -115,6 +122,23 @@ class Recommending:
         items = np.array([one.item for one in best], dtype=np.int64)
         return self.explain(log, items, now=now, personal=personal, most=most)
 
+    def _components(
+        self,
+        log: EventLog,
+        items: NDArray[np.int64],
+        score: NDArray[np.float32],
+        now: int,
+        personal: NDArray[np.float32] | None,
+    ) -> dict[str, NDArray[np.float32]]:
+        """component -> [items] what it adds to their scores."""
+        cases = asked_now(log, np.zeros(self.items, dtype=np.bool_), now)
+        some = self.scorer.catalogue.take(torch.from_numpy(items))
+        own = None if personal is None else personal[None]
+        return {
+            name: score - other.of(log, own).score(cases, np.array([0]), some)[0].numpy()
+            for name, other in self._without.items()
+        }
+
     def _scorer(self, log: EventLog, personal: NDArray[np.float32] | None) -> ModelScorer:
         if log.users != 1:
             raise ValueError(f"log: expected the events of one user, got those of {log.users}")
@@ -124,4 +148,6 @@ class Recommending:
 def _reason(log: EventLog, mine: NDArray[np.bool_], contribution: float) -> Reason:
     done = [BEHAVIOURS[code] for code in log.behaviour[mine]]
     latest_last = tuple(reversed(dict.fromkeys(reversed(done))))
-    return Reason(int(log.item[mine][0]), latest_last, len(done), contribution)
+    item = int(log.item[mine][0])
+    text = log.text[int(np.flatnonzero(mine)[0])] if item == NO_ITEM and log.text is not None else ""
+    return Reason(item, latest_last, len(done), contribution, text)

@@ -98,7 +98,7 @@ def _events(reasons: Sequence[Reason], title: Callable[[int], str], language: La
     for reason in reasons:
         done = reason.behaviours[-1]
         form = language.phrase if done in (SAID, "search") else language.title
-        by_behaviour.setdefault(done, []).append(form.format(title=title(reason.item)))
+        by_behaviour.setdefault(done, []).append(form.format(title=reason.text or title(reason.item)))
     return _joined(
         [language.did[done].format(items=_joined(items, language)) for done, items in by_behaviour.items()], language
     )
@@ -106,10 +106,10 @@ def _events(reasons: Sequence[Reason], title: Callable[[int], str], language: La
 
 def _common(recommended: Recommended, values: FieldValues, language: Language) -> list[str]:
     effects = dict(recommended.parts)
-    others = [reason.item for reason in recommended.reasons if SAID not in reason.behaviours]
+    others = [reason.item for reason in recommended.reasons if SAID not in reason.behaviours and not reason.text]
     found = []
-    for field in sorted(values.fields, key=lambda name: -effects.get(f"field:{name}", 0.0)):
-        if effects.get(f"field:{field}", effects.get("text", 1.0)) <= 0:
+    for field in sorted(values.fields, key=lambda name: -effects.get(values.part(name), 0.0)):
+        if effects.get(values.part(field), effects.get("content", 1.0)) <= 0:
             continue
         shared = values.shared(recommended.item, others, field)
         if shared:

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from everbloom.config import CooccurrenceConfig
 
-_EXACT = 3
+EXACT = 3
 """Signals that look for the candidate itself."""
 
 
@@ -30,7 +30,7 @@ class Cooccurrence(nn.Module):
         super().__init__()
         self.register_buffer("features", features, persistent=False)
         self.config = config
-        self.weight = nn.Linear(_EXACT + (features is not None), 1, bias=False)
+        self.weight = nn.Linear(EXACT + (features is not None), 1, bias=False)
         nn.init.constant_(self.weight.weight, config.strength)
         self.weight.requires_grad_(config.learn)
 
@@ -48,14 +48,14 @@ class Cooccurrence(nn.Module):
         each = examples // max(len(negatives), 1)
         candidates = torch.cat([items, negatives.repeat_interleave(each, dim=0)], dim=1)
         vectors = None if self.features is None else functional.embedding(items, self.features)
-        read = self._read(items, place, vectors)
+        read = self.read(items, place, vectors)
         same = (items.unsqueeze(2) == candidates.unsqueeze(1)).float()
         scored = place.shape[1]
-        exact = read[:, :_EXACT].reshape(examples, _EXACT * scored, positions) @ same
-        found = torch.log1p(exact).view(examples, _EXACT, scored, candidates.shape[1])
+        exact = read[:, :EXACT].reshape(examples, EXACT * scored, positions) @ same
+        found = torch.log1p(exact).view(examples, EXACT, scored, candidates.shape[1])
         if vectors is not None:
             cosines = vectors @ functional.embedding(candidates, self.features).transpose(1, 2)  # type: ignore[arg-type]
-            found = torch.cat([found, (read[:, _EXACT] @ cosines).unsqueeze(1)], dim=1)
+            found = torch.cat([found, (read[:, EXACT] @ cosines).unsqueeze(1)], dim=1)
         return found.permute(0, 2, 3, 1)
 
     @torch.no_grad()
@@ -71,17 +71,17 @@ class Cooccurrence(nn.Module):
         where there are any, after histories [users, events] of which the first `length` [users] are real."""
         weight = self.weight.weight[0]
         vectors = None if self.features is None else functional.embedding(items, self.features)
-        read = self._read(items, length.unsqueeze(1), vectors).squeeze(2)
+        read = self.read(items, length.unsqueeze(1), vectors).squeeze(2)
         scores = torch.zeros((len(items), len(candidates)), device=items.device)
-        for signal in range(_EXACT):
+        for signal in range(EXACT):
             found = torch.zeros((len(items), count), device=items.device).scatter_add_(1, items, read[:, signal])
             scores += weight[signal] * found.index_select(1, candidates).log1p_()
         if vectors is not None:
             assert features is not None, "candidates have features where the catalogue has"
-            scores += weight[_EXACT] * ((read[:, _EXACT].unsqueeze(1) @ vectors).squeeze(1) @ features.T)
+            scores += weight[EXACT] * ((read[:, EXACT].unsqueeze(1) @ vectors).squeeze(1) @ features.T)
         return scores
 
-    def _read(self, items: torch.Tensor, place: torch.Tensor, vectors: torch.Tensor | None) -> torch.Tensor:
+    def read(self, items: torch.Tensor, place: torch.Tensor, vectors: torch.Tensor | None) -> torch.Tensor:
         """[examples, 3 or 4, scored, positions] how much each signal reads of each event before each place."""
         config = self.config
         here = torch.arange(items.shape[1], device=items.device)

@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -13,12 +14,13 @@ from safetensors.torch import load_file, save_file
 
 from everbloom.config import ModelConfig
 from everbloom.errors import CheckpointError
-from everbloom.models.recommender import CatalogueVectors, Recommender, build_recommender, layout_of
+from everbloom.models.features.blocks import ItemFeatures
+from everbloom.models.onnx_graph import scored_bias
+from everbloom.models.recommender import PERSONAL, CatalogueVectors, Recommender, build_recommender, layout_of
 
 FORMAT = 1
 PARAMETERS, ITEMS, CATALOGUE, CONFIG = "model.safetensors", "items.safetensors", "catalogue.safetensors", "config.json"
 NAMES = "items.jsonl"
-_SCORED = ("vectors", "bias", "features")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,24 +38,24 @@ class Exported:
 def save_exported(
     model: Recommender,
     config: ModelConfig,
+    features: ItemFeatures | None,
     folder: Path,
     items: Iterable[str],
     titles: Iterable[str],
     more: dict[str, Any],
 ) -> None:
-    """Writes a settled model into a folder; `config` is what it was trained as, and `more` is added to `config.json`.
+    """Writes a settled model into a folder; `config` is what it was trained as, `features` are whole, and `more` is added to `config.json`.
 
-    What devices keep to themselves is not in it.
+    What devices keep to themselves is not in it, nor what anybody searched for.
     """
-    layout = layout_of(model)
-    named = dict(model.named_parameters())
-    shared = {name: named[name].detach().contiguous() for name in layout.names("shared")}
-    frozen = {name: named[name].detach().contiguous() for name in layout.names("frozen")}
-    save_file({**shared, **frozen}, folder / PARAMETERS)
-    save_file({} if model.item.features is None else {"features": model.item.features.contiguous()}, folder / ITEMS)
+    named = {name: value.detach().contiguous() for name, value in model.named_parameters() if not _kept(name)}
+    save_file(named, folder / PARAMETERS)
+    save_file(_read(model, features), folder / ITEMS)
     with torch.no_grad():
-        catalogue = model.catalogue()._asdict()
-    scored = {name: catalogue[name].contiguous() for name in _SCORED if catalogue[name] is not None}
+        catalogue = model.catalogue()
+        scored = {"vectors": catalogue.vectors.contiguous(), "bias": scored_bias(model, catalogue).contiguous()}
+    if catalogue.features is not None:
+        scored["features"] = catalogue.features.contiguous()
     save_file(scored, folder / CATALOGUE)
     with (folder / NAMES).open("w", encoding="utf-8") as stream:
         for item, title in zip(items, titles, strict=True):
@@ -61,7 +63,9 @@ def save_exported(
     header = {
         "format": FORMAT,
         "items": model.item.items,
-        "parameters": layout.size(),
+        "parameters": layout_of(model).size(),
+        "widths": None if features is None else features.widths,
+        "search_width": None if model.user.search is None else model.user.search.in_features,
         "model": _settled_config(config).model_dump(mode="json", exclude_none=True),
         **more,
     }
@@ -84,8 +88,8 @@ def load_exported(folder: Path) -> Exported:
             raise CheckpointError(
                 f"{path}: written by another version (format {header['format']}); export the run again"
             )
-        read, scored = load_file(folder / ITEMS).get("features"), load_file(folder / CATALOGUE)
-        model = _rebuilt(ModelConfig.model_validate(header["model"]), header["items"], read, scored.get("features"))
+        read, scored = load_file(folder / ITEMS), load_file(folder / CATALOGUE)
+        model = _rebuilt(ModelConfig.model_validate(header["model"]), header, read, scored.get("features"))
         _fill(model, load_file(folder / PARAMETERS), path)
         names = [json.loads(line) for line in (folder / NAMES).read_text(encoding="utf-8").splitlines()]
     except (OSError, KeyError, ValueError, TypeError, SafetensorError, ValidationError) as error:
@@ -100,19 +104,50 @@ def _settled_config(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update={"items": config.items.model_copy(update={"tower": None, "feature_dim": None})})
 
 
-def _rebuilt(config: ModelConfig, items: int, read: torch.Tensor | None, matched: torch.Tensor | None) -> Recommender:
-    """A model with what its item encoder and its content match read of the items' texts."""
-    model = build_recommender(items, None if read is None else read.numpy(), config, seed=0).eval()
-    if model.content is not None:
-        if matched is None:
-            raise KeyError("features")
-        model.content.features = matched
+def _read(model: Recommender, features: ItemFeatures | None) -> dict[str, torch.Tensor]:
+    """What a settled model's item encoder reads: of several modalities every one, else the one as it is reduced, or made by a tower."""
+    if features is None or model.item.features is None:
+        return {}
+    if len(features.names) > 1:
+        return {"features": torch.from_numpy(features.matrix), "present": torch.from_numpy(features.present)}
+    return {"features": model.item.features.contiguous()}
+
+
+def _rebuilt(
+    config: ModelConfig, header: dict[str, Any], read: dict[str, torch.Tensor], compared: torch.Tensor | None
+) -> Recommender:
+    """A model with what its item encoder reads of the items, and what it compares them by."""
+    features = None
+    if "features" in read:
+        features = ItemFeatures.of(read["features"].numpy())
+    if "present" in read:
+        modalities = config.items.modalities
+        features = ItemFeatures(
+            matrix=read["features"].numpy(),
+            names=tuple(modalities),
+            widths=tuple(header["widths"]),
+            weights=tuple(modality.weight for modality in modalities.values()),
+            present=read["present"].numpy(),
+        )
+    if features is not None and header["search_width"] is not None:
+        features = replace(features, searches=np.zeros((0, header["search_width"]), dtype=np.float32))
+    model = build_recommender(header["items"], features, config, seed=0).eval()
+    for part in (model.content, model.cooccurrence):
+        if part is not None and part.features is not None:
+            if compared is None:
+                raise KeyError("features")
+            part.features = compared
     return model
+
+
+def _kept(name: str) -> bool:
+    """Whether a parameter never leaves a device."""
+    return name.startswith(PERSONAL)
 
 
 def _fill(model: Recommender, parameters: dict[str, torch.Tensor], path: Path) -> None:
     """Gives a model its parameters by name."""
-    own = {name: parameter for name, parameter in model.named_parameters() if not name.startswith("personal.")}
+    own = {name: parameter for name, parameter in model.named_parameters() if not _kept(name)}
     shapes = {name: tuple(parameter.shape) for name, parameter in own.items()}
     differing = sorted({*shapes.items()} ^ {(name, tuple(value.shape)) for name, value in parameters.items()})
     if differing:

@@ -10,9 +10,12 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from everbloom.errors import ConfigError
-from everbloom.models.recommender import CatalogueVectors, Recommender
+from everbloom.models.content import ContentMatch
+from everbloom.models.cooccurrence import EXACT, Cooccurrence
+from everbloom.models.recommender import CatalogueVectors, Recommender, compared_by
 from everbloom.models.users import Circumstances
 
 OPSET = 18
@@ -34,24 +37,47 @@ class RankingGraph(nn.Module):
         """The inputs of `graph_inputs` in order -> scores [1, items]."""
         given = dict(zip(self.names, inputs, strict=True))
         history, vectors = given["history"], given["vectors"]
-        own = nn.functional.embedding(history, vectors)
         length = torch.full((1, 1), history.shape[1], dtype=torch.int64)
-        beside = Circumstances(given.get("behaviour", history), given.get("gap"))
-        users = self.model.user(own, beside, None, length)
+        users = self._read(nn.functional.embedding(history, vectors), length, given)
         if "personal" in given:
             users = users + given["personal"].unsqueeze(1)
         scores: torch.Tensor = self.model.score(users, vectors.unsqueeze(0), given["bias"].unsqueeze(0)).squeeze(1)
         if self.model.content is not None:
-            scores = scores + self._matched(history, given["features"])
+            scores = scores + self._matched(self.model.content, history, given["features"])
+        if self.model.cooccurrence is not None:
+            scores = scores + self._together(self.model.cooccurrence, history, length, given)
         return scores
 
-    def _matched(self, history: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+    def _read(self, own: torch.Tensor, length: torch.Tensor, given: dict[str, torch.Tensor]) -> torch.Tensor:
+        """[1, 1, dim] the user vector after the items' vectors `own` [1, events, dim]."""
+        behaviour = given.get("behaviour", given["history"])
+        if "search" not in given:
+            beside = Circumstances(behaviour, given.get("gap"))
+            return self.model.user(own, beside, None, length)  # type: ignore[no-any-return]
+        places = torch.arange(own.shape[1] + 1).unsqueeze(0)
+        beside = Circumstances(behaviour, given.get("gap"), places)
+        searched = {"searches": given["search"][0]}  # each place has a search of its own
+        return functional_call(self.model.user, searched, (own, beside, None, length))  # type: ignore[no-any-return]
+
+    def _matched(self, content: ContentMatch, history: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
         """[1, items] of the content match, as `ContentMatch.pooled` has it."""
-        content = self.model.content
-        assert content is not None
         back = history.shape[1] - 1 - torch.arange(content.lags)
         read = nn.functional.embedding(history[0, back.clamp(min=0)], features) * (back >= 0).unsqueeze(1)
         return content.weight.weight @ read @ features.T
+
+    def _together(
+        self, together: Cooccurrence, history: torch.Tensor, length: torch.Tensor, given: dict[str, torch.Tensor]
+    ) -> torch.Tensor:
+        """[1, items] of co-occurrence, as `Cooccurrence.ranked` has it."""
+        features = given.get("features")
+        vectors = None if features is None else nn.functional.embedding(history, features)
+        read = together.read(history, length, vectors).squeeze(2)  # [1, signals, events]
+        same = (history.unsqueeze(2) == torch.arange(given["vectors"].shape[0])).float()
+        weight = together.weight.weight[0]
+        scores = weight[:EXACT] @ torch.log1p(read[:, :EXACT] @ same)
+        if vectors is not None and features is not None:
+            scores = scores + weight[EXACT] * ((read[:, EXACT:] @ vectors).squeeze(1) @ features.T)
+        return scores
 
 
 def graph_names(model: Recommender) -> tuple[str, ...]:
@@ -60,10 +86,11 @@ def graph_names(model: Recommender) -> tuple[str, ...]:
         "history": True,
         "behaviour": model.user.behaviour is not None,
         "gap": model.user.gap is not None,
+        "search": model.user.search is not None,
         "personal": model.personal is not None,
         "vectors": True,
         "bias": True,
-        "features": model.content is not None,
+        "features": compared_by(model) is not None,
     }
     return tuple(name for name, needed in asked.items() if needed)
 
@@ -76,16 +103,18 @@ def graph_inputs(
     personal: torch.Tensor | None = None,
 ) -> dict[str, torch.Tensor]:
     """name -> tensor: `history` [1, events] int64 rows of the catalogue; if the model reads them `behaviour` [1, events] and `gap` [1, events + 1]
-    int64 codes; `personal` [1, dim] float32; `vectors` [items, dim], `bias` [items] and, for a content match, `features` [items, width] float32.
+    int64 codes, and `search` [1, events + 1, width] float32 features of the last search before each event and after all; `personal` [1, dim] float32;
+    `vectors` [items, dim]; `bias` [items], with what a popularity prior adds; and, where contents are compared, `features` [items, width].
     """
     offset = torch.zeros((1, catalogue.vectors.shape[1])) if personal is None else personal
     known = {
         "history": items,
         "behaviour": circumstances.behaviour,
         "gap": circumstances.gap,
+        "search": _searched(model, circumstances.search),
         "personal": offset,
         "vectors": catalogue.vectors,
-        "bias": catalogue.bias,
+        "bias": scored_bias(model, catalogue),
         "features": catalogue.features,
     }
     found = {}
@@ -94,6 +123,18 @@ def graph_inputs(
         assert value is not None, f"a model that reads {name} has it"
         found[name] = value
     return found
+
+
+def scored_bias(model: Recommender, catalogue: CatalogueVectors) -> torch.Tensor:
+    """[items] the items' biases with what a popularity prior adds to their scores."""
+    return catalogue.bias if model.prior is None else catalogue.bias + model.prior.catalogue()[catalogue.items].detach()
+
+
+def _searched(model: Recommender, search: torch.Tensor | None) -> torch.Tensor | None:
+    """[1, places, width] features of searches by their codes [1, places]."""
+    if model.user.search is None or search is None:
+        return None
+    return nn.functional.embedding(search, model.user.searches)
 
 
 def check_exporter() -> None:
@@ -145,7 +186,8 @@ def _example(model: Recommender) -> tuple[dict[str, torch.Tensor], dict[str, dic
     events = min(3, model.history - 1)
     with torch.no_grad():
         catalogue = CatalogueVectors(*(None if part is None else part.clone() for part in model.catalogue()))  # type: ignore[arg-type]
-    beside = Circumstances(torch.zeros((1, events), dtype=torch.int64), torch.zeros((1, events + 1), dtype=torch.int64))
+    codes = torch.zeros((1, events + 1), dtype=torch.int64)
+    beside = Circumstances(codes[:, 1:].clone(), codes.clone(), codes.clone())
     example = graph_inputs(model, torch.zeros((1, events), dtype=torch.int64), beside, catalogue)
     length = torch.export.Dim("events", min=1, max=model.history - 1) if model.history > 2 else None
     rows = torch.export.Dim("items", min=2)
@@ -153,6 +195,7 @@ def _example(model: Recommender) -> tuple[dict[str, torch.Tensor], dict[str, dic
         "history": {1: length} if length else {},
         "behaviour": {1: length} if length else {},
         "gap": {1: length + 1} if length else {},
+        "search": {1: length + 1} if length else {},
         "vectors": {0: rows},
         "bias": {0: rows},
         "features": {0: rows},

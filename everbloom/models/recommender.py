@@ -151,8 +151,7 @@ class Recommender(nn.Module):
         """All items' vectors."""
         vectors, bias = self.item.catalogue()
         items = torch.arange(len(vectors), device=vectors.device)
-        compared = self.cooccurrence if self.content is None else self.content
-        return CatalogueVectors(items, vectors, bias, None if compared is None else compared.features)
+        return CatalogueVectors(items, vectors, bias, compared_by(self))
 
     def rank_catalogue(
         self,
@@ -194,6 +193,12 @@ def _user_encoder(
         return SequenceUserEncoder(config)
     assert told is not None, "how histories are told comes with [model.user.tower]"
     return TextUserEncoder(config, told)
+
+
+def compared_by(model: Recommender) -> torch.Tensor | None:
+    """[items, width] the features by which a content match or co-occurrence compares items; None: nothing does."""
+    compared = model.cooccurrence if model.content is None else model.content
+    return None if compared is None else compared.features
 
 
 PERSONAL = ("personal.",)

@@ -1,5 +1,6 @@
 """A recommender whose parameters change no more: what its language model makes of the catalogue is worked out once and fixed."""
 
+from collections.abc import Sequence
 from copy import copy, deepcopy
 
 import torch
@@ -28,6 +29,15 @@ def settled(model: Recommender) -> Recommender:
     item.features, item.tower = tower_features(tower), None
     other.item = item
     return deepcopy(other)
+
+
+def with_own_searches(model: Recommender, known: Sequence[str], own: Sequence[str]) -> Recommender:
+    """A copy that knows searches by their codes in a log with the texts `own`, all among the `known` ones of the log it was made for."""
+    other = deepcopy(model)
+    if model.user.search is not None:
+        code = {text: number for number, text in enumerate(known, start=1)}
+        other.user.searches = model.user.searches[[0, *(code[text] for text in own)]]
+    return other
 
 
 def tower_features(tower: ItemTower, texts: TextStates | None = None) -> torch.Tensor:

@@ -19,6 +19,13 @@ MODELS: dict[str, dict[str, Any]] = {
     "features": {"items": {"features": {"name": "tfidf"}, "feature_dim": 6, "bias": "features"}},
     "content": {"items": {"features": {"name": "tfidf"}, "embedding": False}, "content": {"lags": 3}},
     "mlp": {"items": {"features": {"name": "tfidf"}}, "score": "mlp"},
+    "hybrid": {
+        "items": {"features": {"name": "tfidf"}},
+        "content": {"lags": 2},
+        "prior": {"strength": 0.4},
+        "cooccurrence": {"strength": 0.7},
+    },
+    "bare co-occurrence": {"items": {"features": {"name": "tfidf"}, "embedding": False}, "cooccurrence": {}},
     "circumstances": {"user": {"behaviours": True, "gaps": True, "personal": True}},
 }
 
@@ -34,6 +41,8 @@ def model_of(kind: str, history: int = 7, seed: int = 1, moved: float = 0.3) -> 
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn_like(parameter) * moved)
+        if model.prior is not None:
+            model.prior.counts.copy_(torch.arange(ITEMS) % 7)
     return model.eval()
 
 

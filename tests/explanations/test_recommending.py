@@ -8,10 +8,10 @@ from torch.nn import functional
 
 from everbloom.data.events import BEHAVIOURS
 from everbloom.explanations.attribution import leave_one_out
-from everbloom.explanations.counterfactuals import asked_now, pieces
+from everbloom.explanations.counterfactuals import asked_now, pieces, without
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommending
-from everbloom.models.other_texts import OtherTexts
+from everbloom.models.other_content import OtherContent
 from everbloom.models.phrases import with_phrases
 from everbloom.models.users import Circumstances
 
@@ -78,11 +78,16 @@ def test_parts_are_what_a_score_loses_without_them(one_log, kind):
     log, model = one_log([3, 9, 21]), model_of(kind)
     scorer = scorer_of(model, log)
     features = model.item.features
-    parts = parts_of(model, {} if features is None else {"genres": OtherTexts(features.roll(1, 0), UNIT.roll(1, 0))})
+    parts = parts_of(
+        model, {} if features is None else {"field:genres": OtherContent(features.roll(1, 0), UNIT.roll(1, 0))}
+    )
     chosen = np.array([30, 8])
     found = Recommending(scorer, parts).explain(log, chosen, now=NOW)
-    names = {"ids": ["collaborative", "popularity"], "content": ["field:genres", "text", "popularity"]}
-    assert list(dict(found[0].parts)) == names.get(kind, ["field:genres", "text", "collaborative", "popularity"])
+    names = {
+        "ids": ["collaborative", "popularity"],
+        "content": ["field:genres", "content", "popularity", "content match"],
+    }
+    assert list(dict(found[0].parts)) == names.get(kind, ["field:genres", "content", "collaborative", "popularity"])
     items = torch.from_numpy(log.item.astype(np.int64))[None]
     with torch.no_grad():
         user = model.user(model.item(items)[0], Circumstances(torch.zeros_like(items)))[:, -1:]
@@ -100,7 +105,7 @@ def test_parts_are_what_a_score_loses_without_them(one_log, kind):
             model.item.features = torch.zeros_like(kept)
             lost = whole - _scores(model, user, chosen, items, texts=False)
             model.item.features = kept
-            np.testing.assert_allclose([dict(one.parts)["text"] for one in found], lost, atol=1e-5)
+            np.testing.assert_allclose([dict(one.parts)["content"] for one in found], lost, atol=1e-5)
 
 
 def _scores(model, user, chosen, items, texts=True):
@@ -111,9 +116,44 @@ def _scores(model, user, chosen, items, texts=True):
     return scores.numpy()
 
 
+@pytest.mark.parametrize("kind", ["hybrid", "content", "bare co-occurrence"])
+def test_components_add_what_the_score_loses_without_them(one_log, kind):
+    log, model = one_log([3, 9, 21, 3]), model_of(kind)
+    chosen = np.array([3, 30, 8])
+    found = Recommending(scorer_of(model, log)).explain(log, chosen, now=NOW)
+    whole = every_score(model, log)[chosen]
+    attributes = {"content match": "content", "popularity prior": "prior", "co-occurrence": "cooccurrence"}
+    there = [name for name, attribute in attributes.items() if getattr(model, attribute) is not None]
+    assert list(dict(found[0].parts)) == there
+    for name in there:
+        other = model_of(kind)
+        setattr(other, attributes[name], None)
+        lost = whole - every_score(other, log)[chosen]
+        np.testing.assert_allclose([dict(one.parts)[name] for one in found], lost, atol=1e-5)
+        assert np.abs(lost).max() > 1e-3
+
+
+def test_searches_are_reasons_where_they_are_read(searching):
+    """Each text is one piece; without it, the model reads what it would have read had nobody searched for it."""
+    log, model = searching
+    scorer = scorer_of(model, log)
+    found = Recommending(scorer).explain(log, np.arange(10), now=NOW, most=9)
+    assert pieces(log, 6, searches=True).tolist() == [2, 3, 1, 4, 0, 3]
+    named = {(reason.item, reason.text, reason.times) for one in found for reason in one.reasons}
+    assert named & {(-1, "red", 2), (-1, "blue", 1)}
+    for one in found:
+        for reason in one.reasons:
+            if reason.text == "blue":
+                left = without(log, [np.zeros(6, dtype=np.bool_), np.arange(6) == 3])
+                cases = asked_now(left, np.ones(ITEMS, dtype=np.bool_), NOW)
+                scores = scorer_of(model, left).score(cases, np.arange(2))[:, one.item]
+                assert reason.contribution == pytest.approx(float(scores[0] - scores[1]), abs=1e-5)
+                assert reason.behaviours == ("search",)
+
+
 def test_a_field_that_changes_nothing_adds_nothing(one_log):
     model = model_of("features")
-    parts = parts_of(model, {"same": OtherTexts(model.item.features, UNIT)})
+    parts = parts_of(model, {"field:same": OtherContent(model.item.features, UNIT)})
     found = Recommending(scorer_of(model, one_log([1])), parts).explain(one_log([3, 4]), np.array([7]), now=NOW)
     assert dict(found[0].parts)["field:same"] == pytest.approx(0, abs=1e-5)
 
@@ -122,7 +162,7 @@ def test_a_field_that_changes_nothing_adds_nothing(one_log):
 def test_a_phrase_is_an_item_of_which_only_the_text_is_known(one_log, kind):
     """Described by the very text of an item, somebody is recommended what follows that item without its own vector and bias."""
     model = model_of(kind)
-    extended = with_phrases(model, OtherTexts(model.item.features[[11, 4]], UNIT[[11, 4]]))
+    extended = with_phrases(model, OtherContent(model.item.features[[11, 4]], UNIT[[11, 4]]))
     with torch.no_grad():
         for table in (model.item.embedding, model.item.item_bias):
             if table is not None:

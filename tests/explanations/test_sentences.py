@@ -65,15 +65,15 @@ def test_fields_in_common_are_named_if_they_raised_the_score(catalog):
     alike = {"values": values, "item": 0}
     both = told("en", reason(2, "view"), reason(1, "view"), **alike)
     assert both.endswith("; in common: title words Thing0, genres Drama")
-    raised = (("field:title", 0.1), ("field:genres", 0.5), ("text", 0.9))
+    raised = (("field:title", 0.1), ("field:genres", 0.5), ("content", 0.9))
     assert told("en", reason(2, "view"), reason(1, "view"), parts=raised, **alike).endswith(
         "; in common: genres Drama, title words Thing0"
     )
-    lowered = (("field:title", -0.1), ("field:genres", 0.5), ("text", 0.9))
+    lowered = (("field:title", -0.1), ("field:genres", 0.5), ("content", 0.9))
     assert told("en", reason(2, "view"), reason(1, "view"), parts=lowered, **alike).endswith(
         "; in common: genres Drama"
     )
-    assert "in common" not in told("en", reason(2, "view"), parts=(("text", -0.2),), **alike)
+    assert "in common" not in told("en", reason(2, "view"), parts=(("content", -0.2),), **alike)
     assert told("zh", reason(2, "view"), **alike).endswith("；共同点：类型Drama")
     assert "in common" not in told("en", reason(3, "view"), values=values, item=1)
 

@@ -38,10 +38,23 @@ SMALL_BERT = {
     },
 }
 SMALL_GPT2 = {"name": "lm", "model": {"config": "gpt2", "options": {"n_embd": 16, "n_layer": 3, "n_head": 2}}}
+MODALITIES = {
+    "text": {"encoder": {"name": "tfidf", "dims": 6}},
+    "category": {"name": "categories", "field": "category"},
+}
 MODELS = {
     "ids": {},
     "reduced, a content match": {"items": {"features": {"name": "tfidf", "dims": 8}, "feature_dim": 4}, "content": {}},
     "mlp, circumstances, personal": {"score": "mlp", "user": {"behaviours": True, "gaps": True, "personal": True}},
+    "hybrid": {
+        "items": {"features": {"name": "tfidf", "dims": 8}},
+        "content": {"lags": 2},
+        "prior": {},
+        "cooccurrence": {},
+    },
+    "co-occurrence of ids": {"cooccurrence": {}},
+    "modalities": {"items": {"modalities": MODALITIES}, "cooccurrence": {}},
+    "modalities, fused linearly": {"items": {"modalities": MODALITIES, "fusion": "linear"}},
     "tower": {"items": {"features": SMALL_BERT, "feature_dim": 6, "tower": {"layers": 1}}},
 }
 QUIET = Console(quiet=True)
@@ -110,6 +123,28 @@ def test_what_a_device_has_learnt_for_itself_is_an_input(small, exported_run):
     np.testing.assert_allclose(found, scores.numpy(), atol=1e-5)
 
 
+def test_searches_enter_the_graph_as_features(small, exported_run):
+    """And what anybody searched for is not in what is exported."""
+    run, out = exported_run(
+        small(
+            data={"source": {"searches": 0.5}},
+            model={"items": {"features": SMALL_BERT, "feature_dim": 6}, "user": {"searches": True}},
+        )
+    )
+    model = open_trained(run, QUIET, "to test").model
+    exported = load_exported(out)
+    assert len(exported.model.user.searches) == 1 < len(model.user.searches)  # what stands for none
+    session = onnxruntime.InferenceSession(out / "recommender.onnx")
+    history, beside = asked(model, 30, 3)
+    beside = beside._replace(search=torch.tensor([[0, 3, 0, 2]]))
+    with torch.no_grad():
+        scores = model.rank_catalogue(history, beside, torch.tensor([3]), model.catalogue())
+    given = graph_inputs(model, history, beside, model.catalogue())
+    assert given["search"].shape == (1, 4, 6)
+    (found,) = session.run(None, {name: value.detach().numpy() for name, value in given.items()})
+    np.testing.assert_allclose(found, scores.numpy(), atol=1e-5)
+
+
 def test_items_can_be_added_to_the_graph(small, exported_run):
     _, out = exported_run(small())
     scored = load_file(out / "catalogue.safetensors")
@@ -132,13 +167,13 @@ def test_peft_reads_the_adapters(small, exported_run, study_of, name, language_m
     from everbloom.models.towers.tokens import pool
 
     items = {"features": language_model, "tower": {"layers": 2, "adapter": {"name": name, "rank": 2}}}
-    run, out = exported_run(small(model={"items": items}), onnx=False)
+    run, out = exported_run(small(model={"items": items}, protocol={"validation": 0}), onnx=False)
     trained = open_trained(run, QUIET, "to test")
     features = trained.study.experiment.model.items.features
     assert isinstance(features, LanguageModelFeatures)
     tokenizer, plain = load(features.model, "test")
     texts = trained.study.dataset.catalog.texts("{title}")[:7]
-    batch = tokenizer(texts, padding=True, return_tensors="pt")
+    batch = tokenizer(texts, padding=True, return_token_type_ids=False, return_tensors="pt")
     with torch.no_grad():
         frozen = pool(plain(**batch).last_hidden_state, batch["attention_mask"], "mean")
         tuned_model = PeftModel.from_pretrained(plain, out / "item_tower").eval()

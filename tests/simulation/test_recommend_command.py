@@ -115,7 +115,7 @@ def test_reasons(trained):
     for one in found:
         assert {event["item"] for event in one["events"]} <= met
         assert all(event["contribution"] > 0 for event in one["events"])
-        assert set(one["parts"]) == {"field:title", "field:group", "text", "collaborative", "popularity"}
+        assert set(one["parts"]) == {"field:title", "field:group", "content", "collaborative", "popularity"}
         assert one["why"].startswith("Because you ") == bool(one["events"])
     assert any(one["events"] for one in found)
     chinese = answer(trained, "--user", "u3", "--why", "--language", "zh")
