@@ -10,7 +10,6 @@ from typing import Any
 from client.frames import LENGTHS, Frame, FrameError, lengths, pack, parse
 from everbloom.errors import InputError
 
-
 _GIVES_BACK = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
 """glibc: memory that is free goes back to the system at once, also after large tensors that lived for a moment."""
 
