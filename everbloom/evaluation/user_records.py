@@ -4,6 +4,7 @@
 (events known of the user when asked) and `hr@K`, `ndcg@K` float32. K is 10 where `evaluation.k` has it, otherwise the largest cut-off.
 """
 
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ def kept_measures(cutoffs: Sequence[int]) -> tuple[str, str]:
 
 def recorded_periods(run: Path, model: str) -> list[int]:
     """The periods whose test has records of this model, ascending."""
-    names = (path.name.split("-", 2) for path in (run / FOLDER).glob(_file("*", model)))
-    return sorted(int(period) for _, period, _ in names)
+    pattern = re.compile(rf"test-(\d+)-{re.escape(model)}\.npz")
+    found = (pattern.fullmatch(path.name) for path in (run / FOLDER).glob("test-*.npz"))
+    return sorted(int(match[1]) for match in found if match is not None)
 
 
 def read_user_records(run: Path, period: int, model: str) -> UserRecords:
@@ -61,5 +63,5 @@ def read_user_records(run: Path, period: int, model: str) -> UserRecords:
         raise DataError(f"{path}: damaged ({error!r}); run the experiment again") from None
 
 
-def _file(period: int | str, model: str) -> str:
-    return f"test-{period:04d}-{model}.npz" if isinstance(period, int) else f"test-{period}-{model}.npz"
+def _file(period: int, model: str) -> str:
+    return f"test-{period:04d}-{model}.npz"

@@ -15,9 +15,10 @@ def records(*users: int) -> UserRecords:
 def test_what_is_written_is_read_back_and_periods_are_listed(tmp_path):
     for period in (2, 1):
         records(1, 4).write(tmp_path, period, "federated")
-    records(1).write(tmp_path, 1, "popularity")
+    records(1).write(tmp_path, 1, "recent-popularity")
     assert recorded_periods(tmp_path, "federated") == [1, 2]
-    assert recorded_periods(tmp_path, "other") == []
+    assert recorded_periods(tmp_path, "recent-popularity") == [1]
+    assert recorded_periods(tmp_path, "popularity") == []
     found = read_user_records(tmp_path, 2, "federated")
     assert found.user.tolist() == [1, 4]
     assert found.history.tolist() == [2, 5]
