@@ -35,7 +35,7 @@ def start_experiment(experiment: Experiment, path_out: Path, console: Console) -
 
         summary = run_on_superlink(experiment, path_out, console)
         print_summary(console, summary)
-        console.print(f"run directory: {path_out}", highlight=False, soft_wrap=True)
+        _print_place(console, path_out)
         return summary
     refuse_existing(path_out)
     check_runtime(experiment.runtime)
@@ -65,8 +65,12 @@ def _federate(study: Study, run: RunDirectory, console: Console, resume: bool) -
         console.print(f"interrupted; continue with: everbloom run --resume {run.path}", style="yellow")
         raise
     print_summary(console, summary)
-    console.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
+    _print_place(console, run.path)
     return summary
+
+
+def _print_place(console: Console, path: Path) -> None:
+    console.print(f"run directory: {path}; a page of it: everbloom report {path}", highlight=False, soft_wrap=True)
 
 
 def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> None:

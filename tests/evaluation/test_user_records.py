@@ -23,9 +23,10 @@ def test_what_is_written_is_read_back_and_periods_are_listed(tmp_path):
     for period in (2, 1):
         records(1, 4).write(tmp_path, of_test(period, "federated"))
         records(1).write(tmp_path, looked_back(3, period))
-    records(1).write(tmp_path, of_test(1, "popularity"))
+    records(1).write(tmp_path, of_test(1, "recent-popularity"))
     assert recorded_periods(tmp_path, "federated") == [1, 2]
-    assert recorded_periods(tmp_path, "other") == []
+    assert recorded_periods(tmp_path, "recent-popularity") == [1]
+    assert recorded_periods(tmp_path, "popularity") == []
     found = read_user_records(tmp_path, of_test(2, "federated"))
     assert found.user.tolist() == [1, 4]
     assert read_user_records(tmp_path, "after-0003-test-0002.npz").user.tolist() == [1]

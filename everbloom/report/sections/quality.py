@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 from everbloom.evaluation.records import FEDERATED
+from everbloom.report.charts.frame import BASELINES
 from everbloom.report.charts.lines import Axis, Line, line_chart
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
 from everbloom.report.records import RunRecords
-from everbloom.report.section import BASELINES, Section, baselines_of, mean_line, measure_name, shared_measures
+from everbloom.report.section import Section, baselines_of, mean_line, measure_name, shared_measures
 
 
 def quality(groups: Sequence[Group]) -> Section | None:

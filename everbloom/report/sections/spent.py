@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
+from everbloom.report.charts.frame import BASELINES
 from everbloom.report.charts.lines import Axis, Line, line_chart
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
-from everbloom.report.section import BASELINES, Section, ends, measure_name, shared_measures
+from everbloom.report.section import Section, ends, measure_name, shared_measures
 from everbloom.report.sections.quality import round_axis, tabs
 
 
