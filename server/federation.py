@@ -4,7 +4,7 @@ Every decision depends on the experiment, the state and derived randomness alone
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord
@@ -62,9 +62,11 @@ class Federation:
         state: FederationState,
         noise: ServerNoise | None = None,
         personal: KnownPersonal | None = None,
+        asking: Callable[[int, int, Sequence[int]], None] | None = None,
     ) -> None:
         """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed. `personal`: what the devices
         have learnt for themselves, where they are simulated; None measures the shared model.
+        `asking`: told (period, round, clients) before a cohort is asked.
         """
         self.study = study
         self.run_directory = run
@@ -77,6 +79,7 @@ class Federation:
         self.observer = observer
         self.state = state
         self.personal = personal
+        self.asking = asking
         self.config = study.experiment.federation
         self.measuring = Measuring(study, run, observer)
         self.learning_on = LearningOn(study)
@@ -138,6 +141,8 @@ class Federation:
             return False
         state.round += 1
         self.ledger.ask(cohort)
+        if self.asking is not None:
+            self.asking(state.period, state.round, cohort.tolist())
         nodes = {client: self.roster[client] for client in cohort.tolist()}
         self.strategy.ask(nodes, state.period, self.study.window(state.period), self.wanted)
         arrays = ArrayRecord({"flat": Array(state.parameters)})

@@ -50,6 +50,8 @@ class FlatStrategy(Strategy):
     """What the continual method adds to the mean update, given the parameters that devices started from."""
     released: NDArray[np.float32] | None = None
     """The last round's mean update as the mechanism released it, before anything was added."""
+    catalogue: str | None = None
+    """Digest of the catalogue that items are numbered by; None: devices are not told."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -74,6 +76,7 @@ class FlatStrategy(Strategy):
             self.window,
             clip_norm=bound,
             teacher=self.teacher,
+            catalogue=self.catalogue,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,8 +45,27 @@ class Processes:
             if status is not None:
                 raise InputError(f"{name} ended by itself (status {status}); its log is {self.log(name)}")
 
-    def stop(self) -> None:
-        """Kills all of them and what they started, without asking: nothing may be running when this returns."""
+    def end(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Sends a signal to one, and to what it started if that is SIGKILL, and waits for its end."""
+        process = self._running[name]
+        with suppress(ProcessLookupError):
+            (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
+        process.wait()
+
+    def running(self) -> list[str]:
+        """Names of those that have not ended."""
+        return [name for name, process in self._running.items() if process.poll() is None]
+
+    def stop(self, grace: float = 0.0) -> None:
+        """Kills all of them and what they started: nothing may be running when this returns. With `grace` they are asked first, the last started
+        first, and have so many seconds together to end by themselves.
+        """
+        deadline = time.monotonic() + grace
+        for process in reversed(self._running.values()) if grace else ():
+            if process.poll() is None:
+                process.terminate()
+        while grace and self.running() and time.monotonic() < deadline:
+            time.sleep(0.05)
         for process in self._running.values():
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -55,14 +75,16 @@ class Processes:
 
 
 @contextmanager
-def processes(logs: Path) -> Iterator[Processes]:
-    """A set of processes that is stopped at the end of the block, also when this process is told to terminate. For the main thread."""
+def processes(logs: Path, grace: float = 0.0) -> Iterator[Processes]:
+    """A set of processes that is stopped at the end of the block, also when this process is told to terminate. For the main thread. `grace`: see
+    `Processes.stop`.
+    """
     started = Processes(logs)
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         yield started
     finally:
-        started.stop()
+        started.stop(grace)
         signal.signal(signal.SIGTERM, before)
 
 

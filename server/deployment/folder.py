@@ -119,6 +119,11 @@ class DeploymentFolder:
         return self.path / "runs"
 
     @property
+    def metrics(self) -> Path:
+        """Of the latest round, for Prometheus' node exporter: `--collector.textfile.directory` names its folder."""
+        return self.path / "metrics" / "everbloom.prom"
+
+    @property
     def proxy_configuration(self) -> Path:
         """nginx's."""
         return self.path / "nginx.conf"

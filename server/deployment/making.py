@@ -98,6 +98,7 @@ def _make_folders(folder: DeploymentFolder) -> None:
         ("state", 0o700),
         ("operator", 0o700),
         ("runs", 0o700),
+        ("metrics", 0o755),
         ("units", 0o755),
     ):
         made = folder.path / name
