@@ -33,13 +33,15 @@ _BUNDLE = Path(__file__).parent.parent
 
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `resume` (continue the run in `run-dir` from its
-    last checkpoint), `nodes` (devices to wait for), `node-timeout` (seconds), `task-key` (signs what devices are asked; empty: nothing does),
+    """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `resume` (continue the run in `run-dir` from
+    its last checkpoint), `nodes` (devices to wait for), `node-timeout` (seconds), `task-key` (signs what devices are asked; empty: nothing does),
     `metrics-file` (Prometheus text; empty: none).
     """
     settings = _settings(context.run_config)
     path = Path(settings.run_dir)
-    experiment = RunDirectory.open(path).experiment if settings.resume else load_experiment(_BUNDLE / settings.experiment)
+    experiment = (
+        RunDirectory.open(path).experiment if settings.resume else load_experiment(_BUNDLE / settings.experiment)
+    )
     if not settings.resume:
         path = path if settings.run_dir else Path(f"runs/{experiment.name}")
         refuse_existing(path)
@@ -83,7 +85,9 @@ def _settings(config: Mapping[str, object]) -> _Settings:
         raise ConfigError(f"run-config: nodes and node-timeout must be numbers (given: {nodes!r}, {timeout!r})")
     resume = config.get("resume", False)
     if not isinstance(resume, bool) or (resume and not config["run-dir"]):
-        raise ConfigError(f"run-config: resume is true or false, and needs the run-dir that it continues (given: {resume!r})")
+        raise ConfigError(
+            f"run-config: resume is true or false, and needs the run-dir that it continues (given: {resume!r})"
+        )
     return _Settings(
         str(config["experiment"]),
         str(config["run-dir"]),

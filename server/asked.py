@@ -1,4 +1,4 @@
-"""Who was asked since the last checkpoint: a round that a crash undid on the server was not undone on the devices, whose ledgers have been charged."""
+"""Who was asked since the last checkpoint: what a crash undid on the server was not undone on devices, whose ledgers have been charged."""
 
 import json
 import os
@@ -44,5 +44,7 @@ class AskedRecord:
                 if (told["period"], told["round"]) > (state.period, state.round):
                     counted[told["clients"]] += 1
         except (ValueError, KeyError, TypeError, IndexError) as error:
-            raise CheckpointError(f"{path}: damaged ({error!r}); what devices were asked is unknown, start a new run") from None
+            raise CheckpointError(
+                f"{path}: damaged ({error!r}); what devices were asked is unknown, start a new run"
+            ) from None
         return counted

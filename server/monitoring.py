@@ -101,7 +101,9 @@ class Monitor:
         if self.quality:
             names = (*_LABELS, "measure")
             measured = {
-                ",".join([experiment, *(f'{name}="{_escaped(value)}"' for name, value in zip(names, labels, strict=True))]): value
+                ",".join(
+                    [experiment, *(f'{name}="{_escaped(value)}"' for name, value in zip(names, labels, strict=True))]
+                ): value
                 for labels, value in self.quality.items()
             }
             add("everbloom_quality", "gauge", "Central evaluation over all users.", measured)

@@ -100,11 +100,14 @@ def main() -> None:
     from simulation.audit_command import audit
     from simulation.continual_command import continual
     from simulation.data_command import data_app
+    from simulation.deploy_command import deploy_app, doctor
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
     from simulation.rolling_command import rolling
 
     app.add_typer(data_app, name="data")
+    app.add_typer(deploy_app, name="deploy")
+    app.command()(doctor)
     app.command()(frontier)
     app.command()(continual)
     app.command()(rolling)

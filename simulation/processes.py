@@ -56,16 +56,17 @@ class Processes:
         """Names of those that have not ended."""
         return [name for name, process in self._running.items() if process.poll() is None]
 
-    def stop(self, grace: float = 0.0) -> None:
-        """Kills all of them and what they started: nothing may be running when this returns. With `grace` they are asked first, the last started
-        first, and have so many seconds together to end by themselves.
-        """
-        deadline = time.monotonic() + grace
-        for process in reversed(self._running.values()) if grace else ():
-            if process.poll() is None:
-                process.terminate()
-        while grace and self.running() and time.monotonic() < deadline:
+    def ask_to_end(self, names: Sequence[str], seconds: float) -> None:
+        """Asks these to end by themselves, and waits until they have, or so many seconds are over."""
+        asked = [process for name, process in self._running.items() if name in names and process.poll() is None]
+        for process in asked:
+            process.terminate()
+        deadline = time.monotonic() + seconds
+        while any(process.poll() is None for process in asked) and time.monotonic() < deadline:
             time.sleep(0.05)
+
+    def stop(self) -> None:
+        """Kills all of them and what they started, without asking: nothing may be running when this returns."""
         for process in self._running.values():
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
@@ -75,16 +76,14 @@ class Processes:
 
 
 @contextmanager
-def processes(logs: Path, grace: float = 0.0) -> Iterator[Processes]:
-    """A set of processes that is stopped at the end of the block, also when this process is told to terminate. For the main thread. `grace`: see
-    `Processes.stop`.
-    """
+def processes(logs: Path) -> Iterator[Processes]:
+    """A set of processes that is stopped at the end of the block, also when this process is told to terminate. For the main thread."""
     started = Processes(logs)
     before = signal.signal(signal.SIGTERM, _terminated)
     try:
         yield started
     finally:
-        started.stop(grace)
+        started.stop()
         signal.signal(signal.SIGTERM, before)
 
 

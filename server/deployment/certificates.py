@@ -1,7 +1,7 @@
-"""Keys and certificates of a deployment: an authority of its own, a server certificate for the names that devices use, keys of nodes and of tasks.
+"""Keys and certificates of a deployment: its own authority, a server certificate for the names that devices use, keys of nodes and of tasks.
 
-The authority is for this deployment alone: devices trust it for their SuperLink and for nothing else. All keys are written with mode 0600 and never over
-another.
+The authority is for this deployment alone: devices trust it for their SuperLink and for nothing else. All keys are written with mode 0600 and never
+over another.
 """
 
 import datetime
@@ -139,7 +139,9 @@ def read_node_key(path: Path) -> bytes:
             f"{path}: expected a public key in OpenSSH's form (ecdsa-sha2-nistp...); make one with: everbloom deploy node-key NAME"
         ) from None
     if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise ConfigError(f"{path}: expected an elliptic-curve key (NIST P-256, P-384 or P-521), this one is another kind")
+        raise ConfigError(
+            f"{path}: expected an elliptic-curve key (NIST P-256, P-384 or P-521), this one is another kind"
+        )
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
 
 

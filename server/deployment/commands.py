@@ -53,10 +53,10 @@ def supernode_command(address: str, authority: Path, key: Path, socket: Path, po
     ]
 
 
-def flower_environment(home: Path, poll_seconds: float = 0.5) -> Mapping[str, str]:
+def flower_environment(home: Path, poll_seconds: float = 0.5, base: Mapping[str, str] | None = None) -> dict[str, str]:
     """For any of Flower's processes. A `home` each: processes that share one unpack the same bundle at the same time and import half of it."""
     home.mkdir(parents=True, exist_ok=True)
-    return os.environ | {
+    return dict(os.environ if base is None else base) | {
         # Flower starts its own parts by name.
         "PATH": f"{scripts_folder()}{os.pathsep}{os.environ.get('PATH', '')}",
         "FLWR_HOME": str(home),

@@ -54,7 +54,9 @@ def make_deployment(
     for host in hosts:
         alternative_name(host)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise ConfigError(f"{path}: exists and is not empty; a deployment is made in a new folder and never over another")
+        raise ConfigError(
+            f"{path}: exists and is not empty; a deployment is made in a new folder and never over another"
+        )
     folder = DeploymentFolder(path.absolute())
     settings = Settings(tuple(dict.fromkeys([*hosts] or ["localhost"])), port, link_port)
     _make_folders(folder)

@@ -27,15 +27,12 @@ catalogue = "{catalogue}"
 key = "{key}"
 """
 
-_SPARE = 2.0
-"""A budget with room for rounds that are done again after a crash: the server's claim is about those that count."""
 
-
-def make_devices(study: Study, folder: Path, task_key: str, seeded: bool) -> list[DeviceFolder]:
+def make_devices(study: Study, folder: Path, task_key: str, seeded: bool, spare: float = 2.0) -> list[DeviceFolder]:
     """One device for each user of the study, numbered as they are. `seeded`: their noise follows from the experiment's seed, so that a run can be
-    compared with its simulation; it protects nobody.
+    compared with its simulation; it protects nobody. `spare`: their budgets, over what the experiment spends.
     """
-    policy = policy_of(study, task_key)
+    policy = policy_of(study, task_key, spare)
     made = []
     for user in range(study.clients):
         device = make_device(
@@ -58,15 +55,15 @@ def introduce(devices: Sequence[DeviceFolder]) -> None:
         DeviceIdentity(device.path).pin(directory)
 
 
-def policy_of(study: Study, task_key: str) -> str:
-    """What an owner allows who agrees to the experiment. Raises `ConfigError` if the experiment has no privacy: the devices of a deployment have a
+def policy_of(study: Study, task_key: str, spare: float) -> str:
+    """What an owner allows who agrees to the experiment, with room for rounds that are done again after a crash. Raises `ConfigError` if the experiment has no privacy: the devices of a deployment have a
     budget.
     """
     plan, privacy = study.plan, study.experiment.privacy
     if plan is None or privacy.mechanism is None:
         raise ConfigError("privacy.unit: real devices answer to a plan with a budget; set [privacy]")
     return POLICY.format(
-        epsilon=_SPARE * plan.epsilon,
+        epsilon=spare * plan.epsilon,
         delta=plan.delta,
         unit=json.dumps(plan.unit),
         mechanism=json.dumps(privacy.mechanism.name),

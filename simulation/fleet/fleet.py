@@ -1,4 +1,4 @@
-"""The processes of a fleet on this machine's loopback: the server's parts as `everbloom deploy init` writes them, and devices with their SuperNodes."""
+"""The processes of a fleet on this machine's loopback: the server's parts as `everbloom deploy init` makes them, devices and their SuperNodes."""
 
 import os
 import sys
@@ -19,6 +19,7 @@ from simulation.processes import Processes, answers, free_ports
 
 MOST_DEVICES = 16
 _START_SECONDS = 120.0
+_STOP_SECONDS = 10.0
 _POLL_SECONDS = 0.1
 LINK, EXEC, PROXY = "superlink", "superexec", "proxy"
 
@@ -36,8 +37,8 @@ def node_name(number: int) -> str:
 class Fleet:
     """`folder` is scratch: `server/` is a deployment, `devices/` one folder each. Parts can be stopped and started again one by one."""
 
-    def __init__(self, study: Study, folder: Path, started: Processes, seeded: bool) -> None:
-        """Makes the deployment and the devices; starts nothing. `seeded`: see `make_devices`. Raises `ConfigError` without nginx, or for too many
+    def __init__(self, study: Study, folder: Path, started: Processes, seeded: bool, spare: float = 2.0) -> None:
+        """Makes the deployment and the devices; starts nothing. `seeded`, `spare`: see `make_devices`. Raises `ConfigError` without nginx, or for too many
         devices for one machine.
         """
         if study.clients > MOST_DEVICES:
@@ -48,10 +49,11 @@ class Fleet:
             raise ConfigError("nginx is not installed, and a fleet has a proxy: apt-get install nginx-light")
         self.started = started
         self.folder = folder
+        self._environment = dict(os.environ)
         link, proxy, *self._node_ports = free_ports(2 + study.clients)
         self.server: DeploymentFolder = make_deployment(folder / "server", ["localhost"], proxy, link, "127.0.0.1")
         self.devices: list[DeviceFolder] = make_devices(
-            study, folder / "devices", public_task_key(self.server.task_key), seeded
+            study, folder / "devices", public_task_key(self.server.task_key), seeded, spare
         )
         self.settings = self.server.settings
 
@@ -68,30 +70,52 @@ class Fleet:
             self.start_node(number)
         self.wait_for_nodes(len(self.devices))
 
+    def stop(self) -> None:
+        """Asks all to end, devices first, so that each can say goodbye to the next; whoever does not is killed by the block that they run in."""
+        numbers = range(len(self.devices))
+        self.started.ask_to_end([node_name(number) for number in numbers], _STOP_SECONDS)
+        self.started.ask_to_end([*map(device_name, numbers), EXEC], _STOP_SECONDS)
+        self.started.ask_to_end([PROXY, LINK], _STOP_SECONDS)
+
     def start_link(self) -> None:
         """The SuperLink."""
         command = superlink_command(self.server, self.settings)
-        self.started.start(LINK, command, flower_environment(self.server.path / "state" / "superlink"))
+        self.started.start(
+            LINK, command, flower_environment(self.server.path / "state" / "superlink", base=self._environment)
+        )
         self._wait(LINK, lambda: answers(self.settings.link_port))
 
     def start_executor(self) -> None:
         """What runs the ServerApp."""
         command = superexec_command(self.server, self.settings)
-        self.started.start(EXEC, command, flower_environment(self.server.path / "state" / "superexec", _POLL_SECONDS))
+        self.started.start(
+            EXEC,
+            command,
+            flower_environment(self.server.path / "state" / "superexec", _POLL_SECONDS, self._environment),
+        )
 
     def start_proxy(self) -> None:
         """nginx, with the configuration of the deployment."""
         command = [str(nginx_program()), "-c", str(self.server.proxy_configuration)]
         if os.geteuid() == 0:  # its workers would be nobody, who cannot write here
             command += ["-g", "user root;"]
-        self.started.start(PROXY, command, os.environ)
+        self.started.start(PROXY, command, self._environment)
         self._wait(PROXY, lambda: answers(self.settings.port))
 
     def start_device(self, number: int) -> None:
         """A resident service."""
-        command = [sys.executable, "-m", "client.cli", "serve", "--device", str(self.devices[number].path), "--port", "0"]
+        command = [
+            sys.executable,
+            "-m",
+            "client.cli",
+            "serve",
+            "--device",
+            str(self.devices[number].path),
+            "--port",
+            "0",
+        ]
         self.devices[number].socket.unlink(missing_ok=True)
-        self.started.start(device_name(number), command, os.environ | {"OMP_NUM_THREADS": "1"})
+        self.started.start(device_name(number), command, self._environment | {"OMP_NUM_THREADS": "1"})
 
     def register(self, number: int) -> int:
         """Makes a node's key and registers its public half; returns the node's id."""
@@ -115,7 +139,7 @@ class Fleet:
             self._node_ports[number],
         )
         home = self.folder / "homes" / str(number)
-        self.started.start(node_name(number), command, flower_environment(home, _POLL_SECONDS))
+        self.started.start(node_name(number), command, flower_environment(home, _POLL_SECONDS, self._environment))
 
     def wait_for_nodes(self, count: int) -> None:
         """Until so many are connected."""
@@ -136,5 +160,7 @@ class Fleet:
         while not ready():
             self.started.check([name])
             if time.monotonic() > deadline:
-                raise InputError(f"{name} did not come up in {_START_SECONDS:.0f} s; its log is {self.started.log(name)}")
+                raise InputError(
+                    f"{name} did not come up in {_START_SECONDS:.0f} s; its log is {self.started.log(name)}"
+                )
             time.sleep(0.2)

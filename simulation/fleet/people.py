@@ -1,4 +1,4 @@
-"""Some users of an experiment's data set, as an experiment of their own: what a fleet of a few devices runs, and what a simulation of it is run on."""
+"""Some users of an experiment's data set, as an experiment of their own: what a fleet of a few devices runs, and its simulation too."""
 
 import csv
 from collections.abc import Mapping
@@ -27,7 +27,9 @@ def experiment_of(experiment: Experiment, users: int, folder: Path) -> Experimen
     tables["data"] = {**tables["data"], "source": _source(dataset, folder), "cleaning": {}, "tie_order": "file"}
     tables.get("evaluation", {}).pop("candidates", None)  # a file of the original's
     federation = tables["federation"]
-    federation["cohort"] = users if federation["cohort"] == 1.0 else min(int(experiment.federation.cohort_size(users)), users)
+    federation["cohort"] = (
+        users if federation["cohort"] == 1.0 else min(int(experiment.federation.cohort_size(users)), users)
+    )
     return parse_experiment(tables, where="the fleet's experiment")
 
 

@@ -29,8 +29,8 @@ def start_run(
     node_timeout: float = 300.0,
     resume: bool = False,
 ) -> int:
-    """Starts the experiment, or goes on with the one in `run_directory` from its last checkpoint; returns the run's id. `devices`: how many are waited
-    for, at most `node_timeout` seconds.
+    """Starts the experiment, or goes on with the one in `run_directory` from its last checkpoint; returns the run's id. `devices`: how many are
+    waited for, at most `node_timeout` seconds.
 
     Raises `InputError` if `run_directory` is taken or holds no run to resume, or if the SuperLink refuses.
     """
