@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types layers unit bench clean
+# make e2e: a fleet of six devices behind a proxy, killed here and there; wants nginx, five minutes and some 6 GB.
+.PHONY: demo test lint types layers unit e2e bench clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/everbloom demo
@@ -24,6 +25,9 @@ layers: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+e2e: $(VENV)/.installed-test
+	$(BIN)/pytest -m fleet -v -rP tests/fleet
 
 # An engine that cannot be installed is left out, and the results say so.
 bench: $(VENV)/.installed-demo

@@ -58,6 +58,7 @@ def main(grid: Grid, context: Context) -> None:
     _check_population(study, len(roster))
     monitor.devices = len(roster)
     run, state = _opened(study, path, settings.resume)
+    monitor.log = run.path / "log.jsonl"
     monitor.tell("started", devices=len(roster), resumed_after=state.totals.rounds, run_directory=str(path))
     asked = AskedRecord(run)
     federation = Federation(study, run, grid, roster, monitor, state, secret_noise, asking=asked.note)

@@ -32,10 +32,11 @@ _LABELS = ("period", "split", "protocol", "slice", "model")
 
 @dataclass
 class Monitor:
-    """An `Observer`. `path`: the metrics' file, or None."""
+    """An `Observer`. `path`: the metrics' file, or None. `log`: a file that the lines go to as well, with the time."""
 
     name: str
     path: Path | None = None
+    log: Path | None = None
     devices: int = 0
     """Of the roster."""
     rounds: int = 0
@@ -68,8 +69,12 @@ class Monitor:
 
     def tell(self, event: str, *, warning: bool = False, **fields: Any) -> None:
         """A line of JSON."""
-        line = json.dumps({"event": event, "experiment": self.name, **fields}, ensure_ascii=False, default=str)
-        _log.log(logging.WARNING if warning else logging.INFO, "%s", line)
+        told = {"event": event, "experiment": self.name, **fields}
+        _log.log(logging.WARNING if warning else logging.INFO, "%s", json.dumps(told, ensure_ascii=False, default=str))
+        if self.log is not None:
+            with self.log.open("a", encoding="utf-8") as stream:
+                told = {"time": round(time.time(), 3), **told}
+                stream.write(json.dumps(told, ensure_ascii=False, default=str) + "\n")
 
     def write(self) -> None:
         """Replaces the file, so that a reader never sees half of it."""

@@ -56,8 +56,9 @@ def introduce(devices: Sequence[DeviceFolder]) -> None:
 
 
 def policy_of(study: Study, task_key: str, spare: float) -> str:
-    """What an owner allows who agrees to the experiment, with room for rounds that are done again after a crash. Raises `ConfigError` if the experiment has no privacy: the devices of a deployment have a
-    budget.
+    """What an owner allows who agrees to the experiment, with room for rounds that are done again after a crash.
+
+    Raises `ConfigError` if the experiment has no privacy: the devices of a deployment have a budget.
     """
     plan, privacy = study.plan, study.experiment.privacy
     if plan is None or privacy.mechanism is None:

@@ -38,8 +38,9 @@ class Fleet:
     """`folder` is scratch: `server/` is a deployment, `devices/` one folder each. Parts can be stopped and started again one by one."""
 
     def __init__(self, study: Study, folder: Path, started: Processes, seeded: bool, spare: float = 2.0) -> None:
-        """Makes the deployment and the devices; starts nothing. `seeded`, `spare`: see `make_devices`. Raises `ConfigError` without nginx, or for too many
-        devices for one machine.
+        """Makes the deployment and the devices; starts nothing. `seeded`, `spare`: see `make_devices`.
+
+        Raises `ConfigError` without nginx, or for too many devices for one machine.
         """
         if study.clients > MOST_DEVICES:
             raise ConfigError(
