@@ -1,4 +1,4 @@
-"""Who must not get in: nodes that nobody registered, servers that are not ours, callers of what the proxy hides, tasks that our server did not sign."""
+"""Who must not get in: nodes that nobody registered, servers that are not ours, callers of what the proxy hides, tasks that nobody of ours signed."""
 
 import http.client
 import json
