@@ -15,7 +15,9 @@ from everbloom.study import Study, open_study
 from server.asked import AskedRecord
 from server.checkpoint import load_checkpoint
 from server.deployment.certificates import read_task_key
+from server.distribution import distribute_catalogue, offer_model
 from server.federation import Federation, initial_state, opening_of
+from server.hooks import Hooks
 from server.measuring import check_measurements
 from server.monitoring import Monitor
 from server.noise import secret_noise
@@ -34,8 +36,8 @@ _BUNDLE = Path(__file__).parent.parent
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `resume` (continue the run in `run-dir` from
-    its last checkpoint), `nodes` (devices to wait for), `node-timeout` (seconds), `task-key` (signs what devices are asked; empty: nothing does),
-    `metrics-file` (Prometheus text; empty: none).
+    its last checkpoint), `nodes` (devices to wait for), `node-timeout` (seconds), `distribute` (bring devices the catalogue before the run, and the
+    model after each period), `task-key` (signs what devices are asked; empty: nothing does), `metrics-file` (Prometheus text; empty: none).
     """
     settings = _settings(context.run_config)
     path = Path(settings.run_dir)
@@ -60,8 +62,16 @@ def main(grid: Grid, context: Context) -> None:
     run, state = _opened(study, path, settings.resume)
     monitor.log = run.path / "log.jsonl"
     monitor.tell("started", devices=len(roster), resumed_after=state.totals.rounds, run_directory=str(path))
-    asked = AskedRecord(run)
-    federation = Federation(study, run, grid, roster, monitor, state, secret_noise, asking=asked.note)
+    if settings.distribute:
+        catalog, timeout = study.dataset.catalog, experiment.federation.reply_timeout
+        monitor.delivered("catalogue", distribute_catalogue(grid, roster, catalog, timeout))
+
+    def offer(state: FederationState) -> None:
+        if settings.distribute:
+            monitor.delivered("model", offer_model(study, grid, roster, state.parameters, state.period, state.round))
+
+    hooks = Hooks(asking=AskedRecord(run).note, period_done=offer)
+    federation = Federation(study, run, grid, roster, monitor, state, secret_noise, hooks=hooks)
     federation.strategy.catalogue = study.dataset.catalog.digest()
     state = federation.run()
     write_summary(run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)")
@@ -76,6 +86,7 @@ class _Settings(NamedTuple):
     resume: bool
     nodes: int
     node_timeout: float
+    distribute: bool
     task_key: str
     metrics_file: str
 
@@ -95,6 +106,7 @@ def _settings(config: Mapping[str, object]) -> _Settings:
         resume,
         nodes,
         float(timeout),
+        bool(config.get("distribute", False)),
         str(config.get("task-key", "")),
         str(config.get("metrics-file", "")),
     )

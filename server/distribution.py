@@ -104,7 +104,6 @@ def offer_model(
     parameters: NDArray[np.float32],
     period: int,
     round: int,
-    timeout: float,
 ) -> Delivered:
     """Sends the model to every device, to recommend with: most were not in the last cohort. Who does not answer keeps an older one."""
     task = Task(
@@ -120,7 +119,7 @@ def offer_model(
     messages = [Message(content, dst_node_id=node, message_type=OFFER) for node in roster.values()]
     client_of = {node: client for client, node in roster.items()}
     failures = dict.fromkeys(roster, "no answer in time")
-    for reply in replies_of(grid, messages, len(messages), timeout):
+    for reply in replies_of(grid, messages, len(messages), study.experiment.federation.reply_timeout):
         client = client_of.get(reply.metadata.src_node_id)
         if client is None:
             continue

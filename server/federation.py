@@ -4,7 +4,7 @@ Every decision depends on the experiment, the state and derived randomness alone
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord
@@ -19,6 +19,7 @@ from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
 from server.checkpoint import save_checkpoint
 from server.collecting import collect
+from server.hooks import Hooks
 from server.learning_on import LearningOn
 from server.measuring import Measuring
 from server.noise import ServerNoise, seeded_noise
@@ -62,11 +63,11 @@ class Federation:
         state: FederationState,
         noise: ServerNoise | None = None,
         personal: KnownPersonal | None = None,
-        asking: Callable[[int, int, Sequence[int]], None] | None = None,
+        hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     ) -> None:
         """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed. `personal`: what the devices
         have learnt for themselves, where they are simulated; None measures the shared model.
-        `asking`: told (period, round, clients) before a cohort is asked.
+        `hooks`: what else is to be done.
         """
         self.study = study
         self.run_directory = run
@@ -79,7 +80,7 @@ class Federation:
         self.observer = observer
         self.state = state
         self.personal = personal
-        self.asking = asking
+        self.hooks = hooks
         self.config = study.experiment.federation
         self.measuring = Measuring(study, run, observer)
         self.learning_on = LearningOn(study)
@@ -141,8 +142,7 @@ class Federation:
             return False
         state.round += 1
         self.ledger.ask(cohort)
-        if self.asking is not None:
-            self.asking(state.period, state.round, cohort.tolist())
+        self.hooks.asking(state.period, state.round, cohort.tolist())
         nodes = {client: self.roster[client] for client in cohort.tolist()}
         self.strategy.ask(nodes, state.period, self.study.window(state.period), self.wanted)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
@@ -278,6 +278,7 @@ class Federation:
         self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))
         if self.study.membership is not None:
             self.measuring.remember(self._scorer(state.parameters), after=period, round=last)
+        self.hooks.period_done(state)
         if period + 1 < self.study.timeline.periods:
             state.next_period()
             save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)

@@ -6,10 +6,13 @@ The file is what Prometheus' node exporter collects (`--collector.textfile.direc
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from server.distribution import Delivered
 
 _log = logging.getLogger("flwr")
 
@@ -66,6 +69,12 @@ class Monitor:
                 if "@" in measure and isinstance(value, float):
                     self.quality[(*labels, measure)] = value
         self.write()
+
+    def delivered(self, what: str, delivered: Delivered) -> None:
+        """What became of a distribution."""
+        self.tell("delivered", what=what, devices=delivered.devices, failed=len(delivered.failures))
+        for reason, count in Counter(delivered.failures.values()).items():
+            self.tell("failure", warning=True, reason=reason, devices=count)
 
     def tell(self, event: str, *, warning: bool = False, **fields: Any) -> None:
         """A line of JSON."""

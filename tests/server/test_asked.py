@@ -6,6 +6,7 @@ import pytest
 from everbloom.errors import CheckpointError
 from server.asked import AskedRecord
 from server.federation import initial_state
+from server.hooks import Hooks
 from server.run_directory import RunDirectory
 
 
@@ -57,7 +58,7 @@ def test_a_federation_notes_a_cohort_before_anybody_hears_of_it(run, small):
         return true
 
     federation = run.federation(small(), reply)
-    federation.asking = lambda period, round, clients: asked.append((period, round, list(clients)))
+    federation.hooks = Hooks(asking=lambda period, round, clients: asked.append((period, round, list(clients))))
     federation.run()
     assert [(period, round) for period, round, _ in asked] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     assert heard == [1] * 6 + [2] * 6 + [3] * 6 + [4] * 6
