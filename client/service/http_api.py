@@ -76,6 +76,12 @@ def _add_events(api: FastAPI, service: DeviceService) -> None:
         service.judge(verdict.item, verdict.verdict)
         return {"kept": verdict.verdict}
 
+    @api.delete("/feedback/{item:path}")
+    async def unjudge(item: str) -> dict[str, int]:
+        """Takes the verdict on an item back, and the event that it stands for."""
+        service.unjudge(item)
+        return {"deleted": 1}
+
 
 def _add_recommendations(api: FastAPI, service: DeviceService) -> None:
     @api.get("/recommendations")
@@ -187,4 +193,4 @@ def _mistake(status: int, reason: str) -> Response:
 
 def _plain(message: str) -> str:
     message = message.removeprefix("Value error, ")
-    return message[:1].lower() + message[1:]
+    return message[:1].lower() + message[1:] if message[1:2].islower() else message

@@ -138,10 +138,6 @@ class PrivateStore:
         """Number of events."""
         return int(self._read("SELECT COUNT(*) FROM events")[0][0])
 
-    def met(self) -> set[int]:
-        """Items that the owner has judged, and that are not to be shown again (those with events are the history's)."""
-        return {int(item) for (item,) in self._read("SELECT item FROM feedback")}
-
     def remove_event(self, number: int) -> bool:
         """Deletes one event and the feedback that it came from; whether it was there."""
         with self._writing() as connection:
@@ -163,6 +159,15 @@ class PrivateStore:
                     (event.item, max(now, min(last, now + DAY)), event.behaviour, event.value),
                 ).lastrowid
             connection.execute("REPLACE INTO feedback VALUES (?, ?, ?, ?)", (item, verdict, number, now))
+
+    def unjudge(self, item: int) -> bool:
+        """Takes the verdict on an item back, and the event that it stands for; whether there was one."""
+        with self._writing() as connection:
+            rows = connection.execute("SELECT event FROM feedback WHERE item = ?", (item,)).fetchall()
+            connection.executemany("DELETE FROM events WHERE id = ?", rows)
+            connection.execute("DELETE FROM feedback WHERE item = ?", (item,))
+        self._scrub_log()
+        return bool(rows)
 
     def verdicts(self) -> list[tuple[int, str, int]]:
         """(item, verdict, time) of all feedback, oldest first."""

@@ -105,6 +105,11 @@ class DeviceService:
         self.store.judge(number, verdict, event, int(time.time()))
         self.journal.note("feedback")
 
+    def unjudge(self, item: str) -> None:
+        """Takes a verdict back. Raises `UnknownItem` if there is none."""
+        if not self.store.unjudge(self._number(item)):
+            raise UnknownItem(f"item {item!r}: there is no verdict on it")
+
     async def privacy(self) -> dict[str, Any]:
         """What was spent and is left, the plan's statement as of the last round, and what the policy allows."""
         try:

@@ -91,6 +91,7 @@ def _listen(port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))
+        listening.listen(128)  # from now on callers wait, rather than being refused until the server is up
     except OSError as error:
         listening.close()
         raise ConfigError(

@@ -77,8 +77,11 @@ class Worker:
             await process.wait()
 
     def _idle_over(self) -> None:
-        if not self._lock.locked() and self._process is not None and self._process.returncode is None:
-            self._process.kill()
+        if not self._lock.locked() and self._process is not None:
+            # Forgotten at once: whoever asks next must not find it while it is ending.
+            process, self._process = self._process, None
+            if process.returncode is None:
+                process.kill()
 
 
 async def read_frame(stream: asyncio.StreamReader, most_body: int | None = None) -> Frame:
