@@ -52,12 +52,15 @@ def pieces_of(data: bytes, piece_bytes: int = PIECE_BYTES) -> list[bytes]:
     return [data[start : start + piece_bytes] for start in range(0, len(data), piece_bytes)] or [b""]
 
 
-def pack_parcel(manifest: Manifest, pieces: dict[int, bytes]) -> RecordDict:
-    """A message's content: what the parcel is made of, and some of its pieces (none: only asks what is missing)."""
+def pack_parcel(manifest: Manifest, pieces: dict[int, bytes], digest: str) -> RecordDict:
+    """A message's content: what the parcel is made of, and some of its pieces (none: only asks what is missing). `digest`: of the catalogue in it, by
+    which a device knows that it has it already.
+    """
     return RecordDict(
         {
             "manifest": ConfigRecord(
                 {
+                    "digest": digest,
                     "version": manifest.version,
                     "size": manifest.size,
                     "piece_bytes": manifest.piece_bytes,
@@ -71,19 +74,22 @@ def pack_parcel(manifest: Manifest, pieces: dict[int, bytes]) -> RecordDict:
     )
 
 
-def unpack_parcel(content: RecordDict) -> tuple[Manifest, dict[int, bytes]]:
+def unpack_parcel(content: RecordDict) -> tuple[Manifest, dict[int, bytes], str]:
     """The inverse; pieces are not checked yet. Raises `SchemaError` on anything else."""
     try:
         told = content.config_records["manifest"]
         digests = cast(list[str], told["pieces"])
         manifest = Manifest(str(told["version"]), int(told["size"]), int(told["piece_bytes"]), tuple(digests))  # type: ignore[arg-type]
-        if not 1 <= len(manifest.pieces) <= _MOST_PIECES or not all(map(_is_digest, (manifest.version, *digests))):
+        digest = str(told["digest"])
+        if not 1 <= len(manifest.pieces) <= _MOST_PIECES or not all(
+            map(_is_digest, (digest, manifest.version, *digests))
+        ):
             raise ValueError("what the parcel is made of is no list of digests")
         arrays = content.array_records["pieces"]
         pieces = {int(number): arrays[number].numpy().astype(np.uint8).tobytes() for number in arrays}
     except (KeyError, TypeError, ValueError, OverflowError, EOFError, OSError) as error:
         raise SchemaError(f"message is no parcel of this version of everbloom: {error!r}") from None
-    return manifest, pieces
+    return manifest, pieces, digest
 
 
 def pack_missing(missing: list[int], held: str) -> RecordDict:

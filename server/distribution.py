@@ -64,7 +64,7 @@ def distribute_catalogue(grid: Grid, roster: Mapping[int, int], catalog: Catalog
     failures: dict[int, str] = {}
     while bound:
         silent = set(bound)
-        for reply in replies_of(grid, _messages(manifest, pieces, bound, roster), len(bound), timeout):
+        for reply in replies_of(grid, _messages(manifest, digest, pieces, bound, roster), len(bound), timeout):
             client = client_of.get(reply.metadata.src_node_id)
             if client not in silent:
                 continue  # an error that the link made: its device counts as silent
@@ -84,7 +84,7 @@ def distribute_catalogue(grid: Grid, roster: Mapping[int, int], catalog: Catalog
 
 
 def _messages(
-    manifest: Manifest, pieces: Sequence[bytes], bound: Mapping[int, _Bound], roster: Mapping[int, int]
+    manifest: Manifest, digest: str, pieces: Sequence[bytes], bound: Mapping[int, _Bound], roster: Mapping[int, int]
 ) -> list[Message]:
     """One to each device; those that need the same pieces share one content."""
     groups: dict[tuple[int, ...], list[int]] = {}
@@ -92,7 +92,7 @@ def _messages(
         groups.setdefault(one.next, []).append(client)
     messages = []
     for numbers, clients in groups.items():
-        content = pack_parcel(manifest, {number: pieces[number] for number in numbers})
+        content = pack_parcel(manifest, {number: pieces[number] for number in numbers}, digest)
         messages += [Message(content, dst_node_id=roster[client], message_type=CATALOGUE) for client in clients]
     return messages
 

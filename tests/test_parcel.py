@@ -17,6 +17,7 @@ from everbloom.parcel import (
 )
 
 DATA = bytes(range(256)) * 10
+DIGEST = "ab" * 32
 
 
 @given(st.binary(max_size=200), st.integers(1, 64))
@@ -25,7 +26,8 @@ def test_what_was_cut_up_is_put_together(data, size):
     assert b"".join(pieces) == data
     manifest = Manifest.of(data, size)
     assert manifest.size == len(data)
-    found, some = unpack_parcel(pack_parcel(manifest, dict(enumerate(pieces))))
+    found, some, digest = unpack_parcel(pack_parcel(manifest, dict(enumerate(pieces)), DIGEST))
+    assert digest == DIGEST
     assert found == manifest
     assert some == dict(enumerate(pieces))
 
@@ -82,7 +84,7 @@ def test_another_version_takes_the_place(tmp_path):
     ],
 )
 def test_a_message_that_is_no_parcel_is_refused(change):
-    content = pack_parcel(Manifest.of(DATA), {})
+    content = pack_parcel(Manifest.of(DATA), {}, DIGEST)
     for name, value in change.items():
         content["manifest"][name] = value
     with pytest.raises(SchemaError, match="no parcel of this version"):
@@ -97,4 +99,4 @@ def test_what_is_missing_is_told():
     for record in (RecordDict(), RecordDict({"parcel": ConfigRecord({"missing": "all", "held": ""})})):
         with pytest.raises(SchemaError, match="says nothing of a parcel"):
             unpack_missing(record)
-    assert isinstance(pack_parcel(Manifest.of(DATA), {0: DATA})["pieces"], ArrayRecord)
+    assert isinstance(pack_parcel(Manifest.of(DATA), {0: DATA}, DIGEST)["pieces"], ArrayRecord)
