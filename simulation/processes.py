@@ -21,8 +21,10 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Starts `command`; its output goes to `NAME.log`."""
-        with self.log(name).open("wb") as stream:
+        """Starts `command`; its output goes to `NAME.log`, after that of an earlier process of this name, whose rest is killed."""
+        if name in self._running:
+            self.end(name)
+        with self.log(name).open("ab") as stream:
             process = subprocess.Popen(
                 command,
                 env=dict(environment),

@@ -23,21 +23,18 @@ min_cohort = {min_cohort}
 [[servers]]
 name = "fleet"
 schema = "{schema}"
-catalogue = "{catalogue}"
 key = "{key}"
 """
 
 
 def make_devices(study: Study, folder: Path, task_key: str, seeded: bool, spare: float = 2.0) -> list[DeviceFolder]:
-    """One device for each user of the study, numbered as they are. `seeded`: their noise follows from the experiment's seed, so that a run can be
+    """One device for each user of the study, numbered as they are. The catalogue comes with the first run, from the server. `seeded`: their noise follows from the experiment's seed, so that a run can be
     compared with its simulation; it protects nobody. `spare`: their budgets, over what the experiment spends.
     """
     policy = policy_of(study, task_key, spare)
     made = []
     for user in range(study.clients):
-        device = make_device(
-            folder / str(user), study.dataset.catalog, user, policy, seed=study.experiment.seed if seeded else None
-        )
+        device = make_device(folder / str(user), None, user, policy, seed=study.experiment.seed if seeded else None)
         store = PrivateStore(device.store)
         store.add(events_of(study, user), now=_latest(study))
         store.close()
@@ -70,7 +67,6 @@ def policy_of(study: Study, task_key: str, spare: float) -> str:
         mechanism=json.dumps(privacy.mechanism.name),
         min_cohort=min(study.terms.course.cohort, getattr(plan, "min_cohort", study.terms.course.cohort)),
         schema=study.layout.schema,
-        catalogue=study.dataset.catalog.digest(),
         key=task_key,
     )
 

@@ -44,6 +44,7 @@ def start_run(
         "experiment": str(written),
         "run-dir": str(run_directory.absolute()),
         "resume": resume,
+        "distribute": True,
         "nodes": devices,
         "node-timeout": float(node_timeout),
         "task-key": str(folder.task_key),

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from client.catalogue import install
 from client.service.folder import DeviceFolder
 from client.service.own_events import OwnEvents
 from client.service.permission import check_plan
@@ -61,6 +62,7 @@ def test_devices_hold_one_person_each_and_allow_the_experiment(few, study_of, tm
         policy = read_policy(device.policy)
         assert policy.servers[0].key == KEY
         assert policy.servers[0].model_schema == study.layout.schema
+        install(device, study.dataset.catalog, None)
         check_plan(policy, stored_workbench(device.path, study.terms.model_dump_json()).plan)
 
 
