@@ -9,7 +9,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from everbloom.errors import ConfigError, PrivacyError
-from everbloom.experiment import load_experiment
+from everbloom.experiment import Experiment, load_experiment
 from everbloom.privacy.noise import CryptographicNoise
 from everbloom.study import Study, open_study
 from server.asked import AskedRecord
@@ -20,8 +20,9 @@ from server.federation import Federation, initial_state, opening_of
 from server.hooks import Hooks
 from server.measuring import check_measurements
 from server.monitoring import Monitor
+from server.newcomers import Newcomers
 from server.noise import secret_noise
-from server.roster import call_roll
+from server.roster import KnowsClients, call_roll
 from server.run_directory import RunDirectory, refuse_existing
 from server.signed_grid import SignedGrid
 from server.state import FederationState
@@ -37,45 +38,70 @@ _BUNDLE = Path(__file__).parent.parent
 def main(grid: Grid, context: Context) -> None:
     """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `resume` (continue the run in `run-dir` from
     its last checkpoint), `nodes` (devices to wait for), `node-timeout` (seconds), `distribute` (bring devices the catalogue before the run, and the
-    model after each period), `task-key` (signs what devices are asked; empty: nothing does), `metrics-file` (Prometheus text; empty: none).
+    model after it), `task-key` (signs what devices are asked; empty: nothing does), `metrics-file` (Prometheus text; empty: none).
     """
     settings = _settings(context.run_config)
-    path = Path(settings.run_dir)
-    experiment = (
-        RunDirectory.open(path).experiment if settings.resume else load_experiment(_BUNDLE / settings.experiment)
-    )
-    if not settings.resume:
-        path = path if settings.run_dir else Path(f"runs/{experiment.name}")
-        refuse_existing(path)
+    path, experiment = _asked_for(settings)
     if settings.task_key:
         grid = SignedGrid(grid, read_task_key(Path(settings.task_key)))
     study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
     check_measurements(study)
-    if opening_of(study.plan).unanswered and experiment.federation.checkpoint_every > 1:
-        raise ConfigError(
-            "federation.checkpoint_every: a round that is done again after a crash would release a second model uncharged; set it to 1"
-        )
-    monitor = Monitor(experiment.name, Path(settings.metrics_file) if settings.metrics_file else None)
+    _check_checkpoints(study)
     roster = call_roll(grid, settings.nodes, settings.node_timeout, study.clients)
     _check_population(study, len(roster))
-    monitor.devices = len(roster)
     run, state = _opened(study, path, settings.resume)
-    monitor.log = run.path / "log.jsonl"
+    metrics = Path(settings.metrics_file) if settings.metrics_file else None
+    monitor = Monitor(experiment.name, metrics, run.path / "log.jsonl", devices=len(roster))
     monitor.tell("started", devices=len(roster), resumed_after=state.totals.rounds, run_directory=str(path))
     if settings.distribute:
         catalog, timeout = study.dataset.catalog, experiment.federation.reply_timeout
         monitor.delivered("catalogue", distribute_catalogue(grid, roster, catalog, timeout))
-
-    def offer(state: FederationState) -> None:
-        if settings.distribute:
-            monitor.delivered("model", offer_model(study, grid, roster, state.parameters, state.period, state.round))
-
-    hooks = Hooks(asking=AskedRecord(run).note, period_done=offer)
-    federation = Federation(study, run, grid, roster, monitor, state, secret_noise, hooks=hooks)
+    federation = Federation(
+        study, run, grid, roster, monitor, state, secret_noise, hooks=_hooks(study, run, grid, monitor, settings)
+    )
     federation.strategy.catalogue = study.dataset.catalog.digest()
     state = federation.run()
+    if settings.distribute:
+        told = offer_model(study, grid, federation.roster, state.parameters, state.period, state.round)
+        monitor.delivered("model", told)
     write_summary(run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)")
     monitor.tell("finished", rounds=state.totals.rounds)
+
+
+def _hooks(study: Study, run: RunDirectory, grid: Grid, monitor: Monitor, settings: "_Settings") -> Hooks:
+    """What is done beside training: a record of who was asked, and devices that come later."""
+    newcomers = Newcomers(grid, study.clients, monitor.tell)
+
+    def roster(known: Mapping[int, int]) -> Mapping[int, int]:
+        found = newcomers(known)
+        monitor.devices = len(found)
+        new = {client: node for client, node in found.items() if known.get(client) != node}
+        if new and settings.distribute:
+            timeout = study.experiment.federation.reply_timeout
+            monitor.delivered("catalogue", distribute_catalogue(grid, new, study.dataset.catalog, timeout))
+        return found
+
+    return (
+        Hooks(asking=AskedRecord(run).note) if isinstance(grid, KnowsClients) else Hooks(AskedRecord(run).note, roster)
+    )
+
+
+def _asked_for(settings: "_Settings") -> tuple[Path, Experiment]:
+    """The run directory and the experiment. Raises `InputError` if there is a run that would be written over, or none to resume."""
+    if settings.resume:
+        path = Path(settings.run_dir)
+        return path, RunDirectory.open(path).experiment
+    experiment = load_experiment(_BUNDLE / settings.experiment)
+    path = Path(settings.run_dir or f"runs/{experiment.name}")
+    refuse_existing(path)
+    return path, experiment
+
+
+def _check_checkpoints(study: Study) -> None:
+    if opening_of(study.plan).unanswered and study.experiment.federation.checkpoint_every > 1:
+        raise ConfigError(
+            "federation.checkpoint_every: a round that is done again after a crash would release a second model uncharged; set it to 1"
+        )
 
 
 class _Settings(NamedTuple):

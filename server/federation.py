@@ -73,10 +73,6 @@ class Federation:
         self.run_directory = run
         self.grid = grid
         self.time = grid if isinstance(grid, KnowsTime) else None
-        self.roster = roster
-        self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
-        if study.membership is not None:
-            self.clients = self.clients[~study.membership.panel[self.clients]]
         self.observer = observer
         self.state = state
         self.personal = personal
@@ -87,7 +83,7 @@ class Federation:
         self.model = study.new_model()
         self.ledger = Ledger(study.plan, state.participations, state.before, state.last_asked)
         self.ledger.rounds = state.totals.rounds
-        self.wanted = wanted_answers(self.config, len(self.clients))
+        self._know(roster)
         self._barren = self._barren_asked = 0
         self.strategy = FlatStrategy(
             study.layout,
@@ -100,6 +96,14 @@ class Federation:
             noise or seeded_noise(study.experiment.seed),
             opened=state.totals.rounds,
         )
+
+    def _know(self, roster: Mapping[int, int]) -> None:
+        """From now on these are asked."""
+        self.roster = roster
+        self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
+        if self.study.membership is not None:
+            self.clients = self.clients[~self.study.membership.panel[self.clients]]
+        self.wanted = wanted_answers(self.config, len(self.clients))
 
     def run(self) -> FederationState:
         """All that remains of the run; returns the final state."""
@@ -136,6 +140,8 @@ class Federation:
         """One round and its record; false if nobody is left to ask."""
         started = time.monotonic()
         state = self.state
+        if (roster := self.hooks.roster(self.roster)) is not self.roster:
+            self._know(roster)
         cohort = self._cohort()
         if cohort is None:
             state.stopped = True
@@ -278,7 +284,6 @@ class Federation:
         self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))
         if self.study.membership is not None:
             self.measuring.remember(self._scorer(state.parameters), after=period, round=last)
-        self.hooks.period_done(state)
         if period + 1 < self.study.timeline.periods:
             state.next_period()
             save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)

@@ -28,8 +28,10 @@ key = "{key}"
 
 
 def make_devices(study: Study, folder: Path, task_key: str, seeded: bool, spare: float = 2.0) -> list[DeviceFolder]:
-    """One device for each user of the study, numbered as they are. The catalogue comes with the first run, from the server. `seeded`: their noise follows from the experiment's seed, so that a run can be
-    compared with its simulation; it protects nobody. `spare`: their budgets, over what the experiment spends.
+    """One device for each user of the study, numbered as they are. The catalogue comes with the first run, from the server.
+
+    `seeded`: their noise follows from the experiment's seed, so that a run can be compared with its simulation; it protects nobody. `spare`: their
+    budgets, over what the experiment spends.
     """
     policy = policy_of(study, task_key, spare)
     made = []

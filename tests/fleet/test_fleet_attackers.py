@@ -23,13 +23,13 @@ from simulation.processes import free_ports
 
 
 def supernode(fleet: RunningFleet, key: Path, authority: Path, folder: Path) -> tuple[int | None, str]:
-    """(exit status, output) of a SuperNode that is given some seconds; None: it was still trying."""
+    """(exit status, output) of a SuperNode that is given three minutes; None: it was still trying."""
     (port,) = free_ports(1)
     socket = fleet.fleet.devices[0].socket
     command = supernode_command(fleet.fleet.settings.address, authority, key, socket, port)
     environment = flower_environment(folder / "home")
     try:
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=40, check=False)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
     except subprocess.TimeoutExpired as late:
         return None, (late.stdout or b"").decode() + (late.stderr or b"").decode()
     return done.returncode, done.stdout + done.stderr
