@@ -5,7 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types layers unit docs bench clean
+# make e2e: a fleet of six devices behind a proxy, killed here and there; wants nginx, five minutes and some 6 GB.
+.PHONY: demo test lint types layers unit docs e2e bench clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/everbloom demo
@@ -27,6 +28,9 @@ unit: $(VENV)/.installed-test
 
 docs: $(VENV)/.installed-test
 	$(BIN)/mkdocs build --strict
+
+e2e: $(VENV)/.installed-test
+	$(BIN)/pytest -m fleet -v -rP tests/fleet
 
 # An engine that cannot be installed is left out, and the results say so.
 bench: $(VENV)/.installed-demo

@@ -55,6 +55,8 @@ class FlatStrategy(Strategy):
     """What is counted and not learnt, if anything is."""
     there: NDArray[np.int64] | None = None
     """The items that people can have met until the end of what is counted in the next round; None: it does not count."""
+    catalogue: str | None = None
+    """Digest of the catalogue that items are numbered by; None: devices are not told."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -79,6 +81,7 @@ class FlatStrategy(Strategy):
             self.window,
             clip_norm=bound,
             teacher=self.teacher,
+            catalogue=self.catalogue,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]

@@ -29,6 +29,7 @@ from server.run_directory import refuse_existing
 from simulation.console import RunConsole, progress_bar
 from simulation.export import export_device, introduce
 from simulation.processes import Processes, answers, free_ports, processes
+from simulation.tail import Tail
 
 MOST_DEVICES = 16
 _START_SECONDS = 60.0
@@ -198,7 +199,7 @@ class _Federation:
 
     def _records(self, started: Processes, run: subprocess.Popen[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
         """("rounds" or "metrics", record) as the server writes them, until the run is over."""
-        tails = {name: _Tail(self.out / f"{name}.jsonl") for name in ("rounds", "metrics")}
+        tails = {name: Tail(self.out / f"{name}.jsonl") for name in ("rounds", "metrics")}
         over = False
         while not over:
             over = run.poll() is not None
@@ -207,24 +208,6 @@ class _Federation:
                 time.sleep(0.2)
             for name, tail in tails.items():
                 yield from ((name, record) for record in tail.new())
-
-
-class _Tail:
-    """Reads the records that another process appends to a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._read = 0
-
-    def new(self) -> list[dict[str, Any]]:
-        """What was added since the last call; a line that is not finished waits."""
-        if not self.path.is_file():
-            return []
-        with self.path.open("rb") as stream:
-            stream.seek(self._read)
-            whole, newline, _ = stream.read().rpartition(b"\n")
-        self._read += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines()]
 
 
 def _reason(log: Path) -> str:

@@ -103,8 +103,13 @@ class Recommender:
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
 
     def _model(self) -> LoadedModel:
-        stamp = [_stamp(path) for path in (self.folder.model, self.folder.personal)]
+        stamp = [
+            _stamp(path)
+            for path in (self.folder.model, self.folder.personal, self.folder.path / "catalog" / "catalog.json")
+        ]
         if self._loaded is None or stamp != self._stamp:
+            self.catalog = Catalog.open(self.folder.path / "catalog")
+            self.title.cache_clear()
             self._loaded = LoadedModel(self.folder, self.catalog, self.events.log())
             self._stamp = stamp
             _give_back()
