@@ -89,7 +89,6 @@ class PeftTower(nn.Module):
             layer.lora_A["default"].requires_grad_(False)
             layer.lora_B["default"].weight.data.copy_(own.branch.b.weight)
             layer.lora_B["default"] = PerExample(layer.lora_B["default"], self)
-        self.linear = False
 
     def train(self, mode: bool = True) -> "PeftTower":
         """Dropout off, hooks on."""

@@ -165,7 +165,7 @@ class Recommender(nn.Module):
         `personal` [users, dim]: their offsets; None: the model's own is everybody's.
         """
         circumstances = circumstances._replace(item=items, length=length)
-        users = self.user(self.item(items)[0], circumstances, None, length.unsqueeze(1))
+        users = self.user(self._histories(items, catalogue), circumstances, None, length.unsqueeze(1))
         if personal is not None:
             users = users + personal.unsqueeze(1)
         elif self.personal is not None:
@@ -181,6 +181,13 @@ class Recommender(nn.Module):
                 items, length, self.item.items, catalogue.items, catalogue.features
             )
         return scores
+
+    def _histories(self, items: torch.Tensor, catalogue: CatalogueVectors) -> torch.Tensor:
+        """Vectors [users, events, dim] of histories' items; a tower's, which are dear, come from the catalogue's where that is whole."""
+        if self.item.tower is None or len(catalogue.vectors) != self.item.items:
+            vectors: torch.Tensor = self.item(items)[0]
+            return vectors
+        return functional.embedding(items, catalogue.vectors)
 
 
 def _user_encoder(

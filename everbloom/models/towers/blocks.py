@@ -127,7 +127,10 @@ def _key(model: str | FreshModel) -> str:
 
 
 def _copy(shared: Any) -> Any:
-    return deepcopy(shared, {id(value): value for value in (*shared.parameters(), *shared.buffers())})
+    """Parameters of its own on the same memory: moving one copy to a GPU leaves the others where they are."""
+    memo: dict[int, Any] = {id(buffer): buffer for buffer in shared.buffers()}
+    memo |= {id(weight): nn.Parameter(weight.data, requires_grad=False) for weight in shared.parameters()}
+    return deepcopy(shared, memo)
 
 
 @lru_cache(maxsize=4)

@@ -13,6 +13,7 @@ from everbloom.models.towers.adapted import branches
 from everbloom.models.towers.item import recomputed
 from everbloom.models.towers.loading import load
 from everbloom.models.towers.tokens import token_ids
+from everbloom.models.users import Circumstances
 
 EVERY = torch.arange(len(TEXTS))
 
@@ -131,3 +132,27 @@ def test_the_ambient_generator_decides_the_frozen_factor_alone(tower_of, archite
     for (_, left), (_, right) in zip(branches(one.item.tower), branches(two.item.tower), strict=True):
         assert torch.equal(left.branch.a.weight, right.branch.a.weight)
         assert not left.branch.a.weight.requires_grad
+
+
+def test_copies_share_memory_and_can_be_moved_apart(tower_of, architecture):
+    one, two = tower_of(architecture).item.tower.model, tower_of(architecture).item.tower.model
+    pairs = list(zip(one.named_parameters(), two.named_parameters(), strict=True))
+    frozen = [(left, right) for (name, left), (_, right) in pairs if ".branch." not in name]
+    assert all(left is not right and left.data_ptr() == right.data_ptr() for left, right in frozen)
+    one.to(torch.float64)
+    assert all(right.dtype == torch.float32 for _, right in frozen)
+
+
+def test_histories_are_read_from_the_catalogue(tower_of, architecture, perturb, monkeypatch):
+    """Ranking for many people runs the language model over the catalogue, and not over everybody's history."""
+    model = tower_of(architecture).eval()
+    perturb(model)
+    items, length = torch.tensor([[5, 1, 0, 0], [3, 2, 7, 6]]), torch.tensor([2, 4])
+    circumstances = Circumstances(torch.zeros_like(items))
+    with torch.no_grad():
+        catalogue = model.catalogue()
+        users = model.user(model.item(items)[0], circumstances, None, length.unsqueeze(1))
+        expected = model.score(users, catalogue.vectors.unsqueeze(0), catalogue.bias.unsqueeze(0)).squeeze(1)
+        monkeypatch.setattr(model.item.tower, "forward", lambda *_: pytest.fail("run again"))
+        found = model.rank_catalogue(items, circumstances, length, catalogue)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
