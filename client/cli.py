@@ -37,7 +37,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 @app.command()
 def init(
-    catalog: Annotated[Path, typer.Option(help="The federation's catalogue: a prepared data set's folder `catalog`.")],
+    catalog: Annotated[
+        Path | None,
+        typer.Option(
+            help="The federation's catalogue: a prepared data set's folder `catalog`; default: its server brings it."
+        ),
+    ] = None,
     device: Folder = None,
     client: Annotated[int, typer.Option(help="The device's number in the federation.", min=0)] = 0,
     policy: Annotated[
@@ -45,6 +50,10 @@ def init(
     ] = None,
     epsilon: Annotated[float | None, typer.Option(help="All that the device may ever spend.")] = None,
     delta: Annotated[float | None, typer.Option(help="At this delta.")] = None,
+    server_key: Annotated[
+        str | None,
+        typer.Option(help="The server's public key, 64 hexadecimal digits: nothing is answered that it did not sign."),
+    ] = None,
     min_cohort: Annotated[int, typer.Option(help="Fewest devices of a round.", min=1)] = 10,
     seed: Annotated[
         int | None, typer.Option(help="For rehearsals alone: makes the noise predictable, which then protects nobody.")
@@ -54,7 +63,8 @@ def init(
     from client.service.making import make_device
     from everbloom.data.catalog import Catalog
 
-    made = make_device(_path(device), Catalog.open(catalog), client, policy, epsilon, delta, min_cohort, seed)
+    opened = None if catalog is None else Catalog.open(catalog)
+    made = make_device(_path(device), opened, client, policy, epsilon, delta, min_cohort, seed, server_key)
     typer.echo(f"{made.path}: device {client} made; what it may do is in {made.policy}")
 
 

@@ -3,6 +3,9 @@
 OFFER = "query.model"
 """The current global model, for devices to recommend with; answered by the resident service alone."""
 
+CATALOGUE = "query.catalogue"
+"""Pieces of a new catalogue; answered by the resident service alone."""
+
 MESSAGES = (
     "train",
     "query.hello",
@@ -11,4 +14,5 @@ MESSAGES = (
     "query.secure_confirm",
     "query.secure_unmask",
     OFFER,
+    CATALOGUE,
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 from flwr.clientapp import ClientApp
 
 from client.answering import make_app
+from client.content import device_content
 from client.device import Device
 from client.identity import DeviceIdentity
 from client.ledger import SqliteLedger
@@ -17,10 +18,7 @@ from client.randomness import Randomness, SeededRandomness, SystemRandomness
 from client.workbench import Workbench, build_workbench
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import EventLog
-from everbloom.data.home import feature_cache
 from everbloom.errors import DataError, PrivacyError
-from everbloom.models.features.catalogue import features_of, with_searches
-from everbloom.models.towers.states import item_states
 from everbloom.privacy.budget import Budget
 from everbloom.wire import Terms
 
@@ -138,18 +136,11 @@ def new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | 
     return SqliteLedger(path, account.ledger)
 
 
-def _quiet(done: int, total: int) -> None:
-    pass
-
-
 @lru_cache(maxsize=2)
 def stored_workbench(folder: Path, terms_json: str) -> Workbench:
     """What the terms make of the catalogue in a device's folder; the last two are kept."""
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
-    features = features_of(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
-    if terms.model.user.searches:
-        searched = EventLog.open(folder / "events").searches.texts
-        features = with_searches(features, searched, terms.model, None, _quiet)
-    texts = item_states(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
-    return build_workbench(terms, catalog.first_seen, features, texts)
+    searches = EventLog.open(folder / "events").searches.texts if terms.model.user.searches else ()
+    content = device_content(catalog, terms.text, terms.model, searches)
+    return build_workbench(terms, catalog.first_seen, *content)

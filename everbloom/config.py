@@ -86,6 +86,9 @@ class ProtocolConfig(Table):
     """timeline: the first so many calendar units (or, below 1, this fraction of all events) make period 0."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """timeline: the last part of a period's events, by global time, validates its rounds and is learnt in the next period."""
+    repeats: bool = False
+    """timeline: what a person has met before is ranked and to be found like anything else, as where goods are bought over and over. Default: only
+    what is new to a person counts."""
     origin: PositiveInt | None = None
     """timeline: look at this period of those above as if it were the next one: all before it is period 0, it is period 1, and nothing after it
     exists. Several origins make a rolling evaluation (`everbloom rolling`)."""
@@ -106,8 +109,26 @@ def _modalities(tables: Any) -> Any:
 ModalityKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
 
 
-class TowerConfig(Table):
-    """A language model that is fine-tuned on the devices, through adapters in some of its blocks; everything else of it stays frozen."""
+PACKAGED = "minilm"
+"""Name of the model that comes as a package (all-MiniLM-L6-v2, Apache-2.0): no hub needed."""
+
+
+class FreshModel(Table):
+    """A language model of some architecture with **random weights**, which knows nothing yet: for tests, and to try an architecture whose weights
+    cannot be had."""
+
+    config: str
+    """Architecture, as `transformers` calls it: `gpt2`, `bert`, `llama`, ..."""
+    tokenizer: str = PACKAGED
+    """Whose tokenizer: `minilm` (packaged), a hub id, or a local folder."""
+    seed: int = 0
+    """Of the random weights; the same on every device."""
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Of the architecture, e.g. `{ n_layer = 4, n_embd = 64, n_head = 4 }`."""
+
+
+class AdaptersConfig(Table):
+    """Which of a language model's layers have adapters; everything else of it stays frozen."""
 
     adapter: Annotated[SerializeAsAny[Adapter], BeforeValidator(ADAPTERS.parse)] = Field(
         default_factory=lambda: ADAPTERS.parse("ffa-lora")
@@ -120,6 +141,11 @@ class TowerConfig(Table):
     architecture (LoRA: query and value)."""
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """What the frozen part computes in. `auto`: bfloat16 on a GPU that has it, else float32. Adapters are float32 always."""
+
+
+class TowerConfig(AdaptersConfig):
+    """The language model of the items' texts is fine-tuned on the devices, through adapters in some of its blocks."""
+
     states: Literal["float32", "float16"] = "float32"
     """How the cached hidden states are kept; float16 takes half the space."""
 
@@ -253,6 +279,20 @@ class UserTextConfig(Table):
         return self
 
 
+class UserTowerConfig(AdaptersConfig):
+    """A language model reads the history, in place of the transformer; it is fine-tuned on the devices, through adapters."""
+
+    model: str | FreshModel = PACKAGED
+    """`minilm` (packaged), a hub id, or a local folder; or a table: an architecture with random weights."""
+    reads: Literal["text", "items"] = "text"
+    """`text`: the behaviour told in words, as [model.user.text] says. `items`: the item vectors, in place of the embeddings of tokens; the language
+    model's blocks are then the sequence encoder, and must be causal."""
+    blocks: PositiveInt | None = None
+    """`reads = "items"`: only so many of the top blocks are run; default: all."""
+    item_tokens: PositiveInt = 16
+    """`reads = "text"`: at most so many tokens of an item's words."""
+
+
 class UserModelConfig(Table):
     """Causal transformer over the item vectors of the history."""
 
@@ -277,6 +317,7 @@ class UserModelConfig(Table):
     """Every device has an offset of its user vectors that it learns for itself, with `learning.personal_rate`, keeps from round to round, and never
     sends."""
     text: UserTextConfig = UserTextConfig()
+    tower: UserTowerConfig | None = None
 
 
 class ModelConfig(Table):
@@ -303,6 +344,7 @@ class ModelConfig(Table):
             raise ValueError(
                 'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features] or modalities'
             )
+        self._check_user_tower()
         encoder = self.items.text_encoder
         if self.user.searches and not (encoder is not None and encoder.of_each_text_alone):
             raise ValueError(
@@ -316,6 +358,20 @@ class ModelConfig(Table):
     def counts_in(self, round: int) -> bool:
         """Whether devices count in this round of a period (from 1), and do not learn."""
         return self.prior is not None and round <= self.prior.rounds
+
+    def _check_user_tower(self) -> None:
+        tower, user = self.user.tower, self.user
+        if tower is None:
+            return
+        if user.gaps or user.searches or (user.behaviours and tower.reads == "text"):
+            key = "gaps" if user.gaps else "searches" if user.searches else "behaviours"
+            raise ValueError(f"[model.user.tower] does not read user.{key}; leave it out")
+        if tower.reads == "text" and tower.blocks is not None:
+            raise ValueError('user.tower.blocks goes with reads = "items": a text is read by the whole model')
+        if tower.reads == "text" and user.text.layout != "chronological":
+            raise ValueError(
+                'user.text.layout = "grouped" tells no order, so there is no place of an event in it; use "chronological" with [model.user.tower]'
+            )
 
 
 class LearningConfig(Table):

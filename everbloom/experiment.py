@@ -4,6 +4,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -59,6 +60,11 @@ class Experiment(Table):
                 f'model.user.gaps: under protocol.name = "{self.protocol.name}" only the measured event itself says when its item is asked for, '
                 'which would be a look at the future; use protocol.name = "timeline", or model.user.gaps = false'
             )
+        if self.protocol.repeats and self.protocol.name != "timeline":
+            raise ValueError(
+                f'protocol.repeats: under protocol.name = "{self.protocol.name}" what is to be found is always ranked; '
+                'use protocol.name = "timeline", or protocol.repeats = false'
+            )
         return self
 
     def rounds(self, period: int) -> int:
@@ -81,15 +87,16 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from None
+    return parse_experiment(tables, where=str(path), overrides=overrides)
+
+
+def parse_experiment(tables: Mapping[str, Any], where: str = "experiment", overrides: Iterable[str] = ()) -> Experiment:
+    """Validates the tables of an experiment file and `overrides`, as above; `where` heads the message of a `ConfigError`."""
+    changed = deepcopy(dict(tables))
     for override in overrides:
-        _apply(tables, override)
-    return parse_experiment(tables, where=str(path))
-
-
-def parse_experiment(tables: Mapping[str, Any], where: str = "experiment") -> Experiment:
-    """Validates the tables of an experiment file; `where` heads the message of a `ConfigError`."""
+        _apply(changed, override)
     try:
-        return Experiment.model_validate(dict(tables))
+        return Experiment.model_validate(changed)
     except ValidationError as error:
         raise ConfigError(f"{where}: {'; '.join(_problems(error, Experiment))}") from None
 

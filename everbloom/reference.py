@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from everbloom.experiment import Experiment
 from everbloom.methods import (
+    ADAPTERS,
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
@@ -36,6 +37,7 @@ def experiment_reference() -> str:
         SOURCES,
         FEATURE_ENCODERS,
         MODALITIES,
+        ADAPTERS,
         OBJECTIVES,
         MECHANISMS,
         SERVER_OPTIMIZERS,

@@ -9,12 +9,14 @@ from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
 from everbloom.errors import DataError
 from everbloom.experiment import Experiment
+from everbloom.learning.places import check_places
 from everbloom.methods import ContinualMethod, Progress
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.towers.states import TextStates, item_states
+from everbloom.models.towers.told import ToldItems, told_items
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
@@ -31,6 +33,8 @@ class Study:
     features: ItemFeatures | None
     texts: TextStates | None = None
     """Of the items, where the language model is fine-tuned."""
+    told: ToldItems | None = None
+    """How histories are told, where a language model reads them in words."""
 
     @cached_property
     def plan(self) -> PrivacyPlan | None:
@@ -105,7 +109,7 @@ class Study:
         """A model with the experiment's initial parameters."""
         experiment = self.experiment
         return build_recommender(
-            len(self.dataset.catalog), self.features, experiment.model, experiment.seed, self.texts
+            len(self.dataset.catalog), self.features, experiment.model, experiment.seed, self.texts, self.told
         )
 
 
@@ -122,7 +126,10 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
         searched = dataset.events.searches.texts
         features = with_searches(features, searched, experiment.model, feature_cache(), encoding)
     texts = item_states(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
-    study = Study(experiment, dataset, timeline, features, texts)
+    told = told_items(dataset.catalog, experiment.data.text, experiment.model)
+    study = Study(experiment, dataset, timeline, features, texts, told)
+    if experiment.model.user.tower is not None:
+        check_places(study.new_model(), experiment.learning)
     if study.plan is not None:
         check_model(study.plan, study.new_model(), study.layout.names("personal"))
     return study

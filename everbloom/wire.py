@@ -21,6 +21,8 @@ from everbloom.registry import Table
 
 TRAIN = "train"
 HELLO = "query.hello"
+OFFER = "query.model"
+"""A task's content for a device to recommend with, not to train on."""
 
 _UNREADABLE = (KeyError, TypeError, ValueError, OverflowError, EOFError, OSError, BadZipFile)
 """What records of the wrong shape and bytes that are no array raise."""

@@ -1,22 +1,31 @@
 """The Flower ServerApp, for `flwr run`: reads the experiment that the run configuration names and federates it over the grid it is given."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from everbloom.errors import ConfigError
-from everbloom.experiment import load_experiment
+from everbloom.errors import ConfigError, PrivacyError
+from everbloom.experiment import Experiment, load_experiment
 from everbloom.privacy.noise import CryptographicNoise
-from everbloom.study import open_study
+from everbloom.study import Study, open_study
+from server.asked import AskedRecord
+from server.checkpoint import load_checkpoint
+from server.deployment.certificates import read_task_key
+from server.distribution import distribute_catalogue, offer_model
 from server.federation import Federation, initial_state, opening_of
+from server.hooks import Hooks
 from server.measuring import check_measurements
+from server.monitoring import Monitor
+from server.newcomers import Newcomers
 from server.noise import secret_noise
-from server.roster import call_roll
+from server.roster import KnowsClients, call_roll
 from server.run_directory import RunDirectory, refuse_existing
+from server.signed_grid import SignedGrid
+from server.state import FederationState
 from server.summary import write_summary
 from server.tracking import check_tracking, tracked
 
@@ -26,47 +35,133 @@ _BUNDLE = Path(__file__).parent.parent
 """Flower unpacks the app here, with its configs/; a SuperLink may run in any directory."""
 
 
-class LogObserver:
-    """Lines in Flower's log."""
-
-    def round_done(self, record: Mapping[str, Any], reasons: Sequence[str]) -> None:
-        """One line a round, one a failure."""
-        _log.info("round %s", dict(record))
-        for reason in reasons:
-            _log.warning("a client failed: %s", reason)
-
-    def measured(self, records: Sequence[Mapping[str, Any]]) -> None:
-        """The whole population's line."""
-        _log.info("measured %s", dict(records[0]))
-
-
 @app.main()
 def main(grid: Grid, context: Context) -> None:
-    """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `nodes` (devices to wait for),
-    `node-timeout` (seconds).
+    """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `resume` (continue the run in `run-dir` from
+    its last checkpoint), `nodes` (devices to wait for), `node-timeout` (seconds), `distribute` (bring devices the catalogue before the run, and the
+    model after it), `task-key` (signs what devices are asked; empty: nothing does), `metrics-file` (Prometheus text; empty: none).
     """
-    config = context.run_config
-    experiment = load_experiment(_BUNDLE / str(config["experiment"]))
-    nodes, timeout = config["nodes"], config["node-timeout"]
-    if not isinstance(nodes, int) or not isinstance(timeout, (int, float)):
-        raise ConfigError(f"run-config: nodes and node-timeout must be numbers (given: {nodes!r}, {timeout!r})")
-    path = Path(str(config["run-dir"]) or f"runs/{experiment.name}")
-    refuse_existing(path)
+    settings = _settings(context.run_config)
+    path, experiment = _asked_for(settings)
+    if settings.task_key:
+        grid = SignedGrid(grid, read_task_key(Path(settings.task_key)))
     study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
     check_measurements(study)
     check_tracking(experiment)
-    if opening_of(study.plan).unanswered and experiment.federation.checkpoint_every > 1:
-        raise ConfigError(
-            "federation.checkpoint_every: a round that is done again after a crash would release a second model uncharged; set it to 1"
+    _check_checkpoints(study)
+    roster = call_roll(grid, settings.nodes, settings.node_timeout, study.clients)
+    _check_population(study, len(roster))
+    run, state = _opened(study, path, settings.resume)
+    metrics = Path(settings.metrics_file) if settings.metrics_file else None
+    monitor = Monitor(experiment.name, metrics, run.path / "log.jsonl", devices=len(roster))
+    monitor.tell("started", devices=len(roster), resumed_after=state.totals.rounds, run_directory=str(path))
+    if settings.distribute:
+        catalog, timeout = study.dataset.catalog, experiment.federation.reply_timeout
+        monitor.delivered("catalogue", distribute_catalogue(grid, roster, catalog, timeout))
+    with tracked(experiment, run, monitor) as (observer, finish):
+        federation = Federation(
+            study, run, grid, roster, observer, state, secret_noise, hooks=_hooks(study, run, grid, monitor, settings)
         )
-    roster = call_roll(grid, nodes, float(timeout), study.clients)
-    run = RunDirectory.create(path, experiment)
-    with tracked(experiment, run, LogObserver()) as (observer, finish):
-        state = Federation(study, run, grid, roster, observer, initial_state(study), secret_noise).run()
+        federation.strategy.catalogue = study.dataset.catalog.digest()
+        state = federation.run()
+        if settings.distribute:
+            told = offer_model(study, grid, federation.roster, state.parameters, state.period, state.round)
+            monitor.delivered("model", told)
         finish(
             write_summary(
                 run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)"
             )
+        )
+    monitor.tell("finished", rounds=state.totals.rounds)
+
+
+def _hooks(study: Study, run: RunDirectory, grid: Grid, monitor: Monitor, settings: "_Settings") -> Hooks:
+    """What is done beside training: a record of who was asked, and devices that come later."""
+    newcomers = Newcomers(grid, study.clients, monitor.tell)
+
+    def roster(known: Mapping[int, int]) -> Mapping[int, int]:
+        found = newcomers(known)
+        monitor.devices = len(found)
+        new = {client: node for client, node in found.items() if known.get(client) != node}
+        if new and settings.distribute:
+            timeout = study.experiment.federation.reply_timeout
+            monitor.delivered("catalogue", distribute_catalogue(grid, new, study.dataset.catalog, timeout))
+        return found
+
+    return (
+        Hooks(asking=AskedRecord(run).note) if isinstance(grid, KnowsClients) else Hooks(AskedRecord(run).note, roster)
+    )
+
+
+def _asked_for(settings: "_Settings") -> tuple[Path, Experiment]:
+    """The run directory and the experiment. Raises `InputError` if there is a run that would be written over, or none to resume."""
+    if settings.resume:
+        path = Path(settings.run_dir)
+        return path, RunDirectory.open(path).experiment
+    experiment = load_experiment(_BUNDLE / settings.experiment)
+    path = Path(settings.run_dir or f"runs/{experiment.name}")
+    refuse_existing(path)
+    return path, experiment
+
+
+def _check_checkpoints(study: Study) -> None:
+    if opening_of(study.plan).unanswered and study.experiment.federation.checkpoint_every > 1:
+        raise ConfigError(
+            "federation.checkpoint_every: a round that is done again after a crash would release a second model uncharged; set it to 1"
+        )
+
+
+class _Settings(NamedTuple):
+    """The run configuration, checked."""
+
+    experiment: str
+    run_dir: str
+    resume: bool
+    nodes: int
+    node_timeout: float
+    distribute: bool
+    task_key: str
+    metrics_file: str
+
+
+def _settings(config: Mapping[str, object]) -> _Settings:
+    nodes, timeout = config["nodes"], config["node-timeout"]
+    if not isinstance(nodes, int) or not isinstance(timeout, (int, float)):
+        raise ConfigError(f"run-config: nodes and node-timeout must be numbers (given: {nodes!r}, {timeout!r})")
+    resume = config.get("resume", False)
+    if not isinstance(resume, bool) or (resume and not config["run-dir"]):
+        raise ConfigError(
+            f"run-config: resume is true or false, and needs the run-dir that it continues (given: {resume!r})"
+        )
+    return _Settings(
+        str(config["experiment"]),
+        str(config["run-dir"]),
+        resume,
+        nodes,
+        float(timeout),
+        bool(config.get("distribute", False)),
+        str(config.get("task-key", "")),
+        str(config.get("metrics-file", "")),
+    )
+
+
+def _opened(study: Study, path: Path, resume: bool) -> tuple[RunDirectory, FederationState]:
+    """A new run, or one that goes on. What devices were asked in rounds that are done again stays counted: their ledgers were charged."""
+    if not resume:
+        return RunDirectory.create(path, study.experiment), initial_state(study)
+    run = RunDirectory.open(path)
+    state = load_checkpoint(run, study.layout.schema, study.clients) or initial_state(study)
+    state.participations += AskedRecord(run).count(state)
+    return run, state
+
+
+def _check_population(study: Study, devices: int) -> None:
+    """Raises `PrivacyError` if the plan counts on more people to hide among than there are."""
+    plan = study.plan
+    if plan is not None and plan.charged == "round" and devices < study.trainers:
+        raise PrivacyError(
+            f"{devices} devices of a population of {study.trainers}: privacy.mechanism {study.experiment.privacy.mechanism.name!r} "  # type: ignore[union-attr]
+            "claims what holds only if cohorts are drawn from all of them; wait for all (run-config nodes), or let devices add the noise"
         )
 
 

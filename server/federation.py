@@ -19,6 +19,7 @@ from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
 from server.checkpoint import save_checkpoint
 from server.collecting import collect
+from server.hooks import Hooks
 from server.learning_on import LearningOn
 from server.measuring import Measuring
 from server.noise import ServerNoise, seeded_noise
@@ -62,28 +63,27 @@ class Federation:
         state: FederationState,
         noise: ServerNoise | None = None,
         personal: KnownPersonal | None = None,
+        hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     ) -> None:
         """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed. `personal`: what the devices
         have learnt for themselves, where they are simulated; None measures the shared model.
+        `hooks`: what else is to be done.
         """
         self.study = study
         self.run_directory = run
         self.grid = grid
         self.time = grid if isinstance(grid, KnowsTime) else None
-        self.roster = roster
-        self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
-        if study.membership is not None:
-            self.clients = self.clients[~study.membership.panel[self.clients]]
         self.observer = observer
         self.state = state
         self.personal = personal
+        self.hooks = hooks
         self.config = study.experiment.federation
         self.measuring = Measuring(study, run, observer)
         self.learning_on = LearningOn(study)
         self.model = study.new_model()
         self.ledger = Ledger(study.plan, state.participations, state.before, state.last_asked)
         self.ledger.rounds = state.totals.rounds
-        self.wanted = wanted_answers(self.config, len(self.clients))
+        self._know(roster)
         self._barren = self._barren_asked = 0
         self.strategy = FlatStrategy(
             study.layout,
@@ -97,6 +97,14 @@ class Federation:
             opened=state.totals.rounds,
             counting=self.learning_on.counting,
         )
+
+    def _know(self, roster: Mapping[int, int]) -> None:
+        """From now on these are asked."""
+        self.roster = roster
+        self.clients = np.sort(np.fromiter(roster, dtype=np.int64, count=len(roster)))
+        if self.study.membership is not None:
+            self.clients = self.clients[~self.study.membership.panel[self.clients]]
+        self.wanted = wanted_answers(self.config, len(self.clients))
 
     def run(self) -> FederationState:
         """All that remains of the run; returns the final state."""
@@ -133,15 +141,18 @@ class Federation:
         """One round and its record; false if nobody is left to ask."""
         started = time.monotonic()
         state = self.state
+        if (roster := self.hooks.roster(self.roster)) is not self.roster:
+            self._know(roster)
         cohort = self._cohort()
         if cohort is None:
             state.stopped = True
             return False
         state.round += 1
         self.ledger.ask(cohort)
+        self.hooks.asking(state.period, state.round, cohort.tolist())
         nodes = {client: self.roster[client] for client in cohort.tolist()}
         self.strategy.ask(nodes, state.period, self.study.window(state.period), self.wanted)
-        self.strategy.counts = self.study.experiment.model.counts_in(state.round)
+        self.strategy.there = self.learning_on.counted_items(state)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
         messages = list(self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid))
         replies = collect(self.study, self.grid, messages, nodes, self.wanted, state.period, state.round)

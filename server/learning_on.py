@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.learning.candidates import known_items
 from everbloom.study import Study
 from server.counting import Counting
 from server.state import Best, FederationState
@@ -41,6 +42,12 @@ class LearningOn:
             # Who learns everything anew counts everything anew.
             if self.counting is not None and not self.method.whole_history:
                 state.parameters = self.counting.kept(before, state.parameters)
+
+    def counted_items(self, state: FederationState) -> NDArray[np.int64] | None:
+        """What the round that begins counts: items that there are; None if it learns."""
+        if not self.study.experiment.model.counts_in(state.round):
+            return None
+        return known_items(self.study.dataset.catalog.first_seen, self.study.window(state.period))
 
     def equip(self, strategy: FlatStrategy, state: FederationState) -> None:
         """Gives the strategy what a period's rounds need."""

@@ -9,7 +9,7 @@ from everbloom.evaluation.baselines.popularity import Popularity
 from everbloom.evaluation.evaluator import EachCase, Evaluator, Part, Scorer
 from everbloom.evaluation.records import FEDERATED, Record
 from everbloom.evaluation.training_events import trained_period
-from everbloom.evaluation.user_records import UserRecords, kept_measures, looked_back, tested
+from everbloom.evaluation.user_records import UserRecords, kept_measures, looked_back, of_test
 from everbloom.study import Study
 from server.observer import Observer
 from server.run_directory import RunDirectory
@@ -121,7 +121,7 @@ class Measuring:
         after: int | None = None,
         model: str = MODEL,
     ) -> list[Record]:
-        each = None if split == "validation" else self._keeper(tested(period, model), period, now, "all")
+        each = None if split == "validation" else self._keeper(of_test(period, model), period, now, "all")
         return self._record(
             self.evaluator.measure(
                 scorer,

@@ -54,7 +54,7 @@ def call_roll(grid: Grid, expected: int, timeout: float, population: int) -> Map
         if reply.has_error():
             reasons.append(reply.error.reason)  # not asked to train; the count below tells
             continue
-        client = _client(reply, population)
+        client = client_of(reply, population)
         if client in roster:
             raise InputError(f"two devices say they are client {client}; give each its own store")
         roster[client] = reply.metadata.src_node_id
@@ -77,7 +77,8 @@ def _connected(grid: Grid, expected: int, timeout: float) -> Sequence[int]:
     return nodes
 
 
-def _client(reply: Message, population: int) -> int:
+def client_of(reply: Message, population: int) -> int:
+    """Which client an answer to `HELLO` names. Raises `InputError` if it names none of the population."""
     hello = reply.content.config_records.get("hello")
     client = None if hello is None else hello.get("client")
     if not isinstance(client, int) or not 0 <= client < population:

@@ -53,8 +53,10 @@ class FlatStrategy(Strategy):
     """The last round's mean update as the mechanism released it, before anything was added."""
     counting: Counting | None = None
     """What is counted and not learnt, if anything is."""
-    counts: bool = False
-    """Whether the next round counts."""
+    there: NDArray[np.int64] | None = None
+    """The items that people can have met until the end of what is counted in the next round; None: it does not count."""
+    catalogue: str | None = None
+    """Digest of the catalogue that items are numbered by; None: devices are not told."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -79,6 +81,7 @@ class FlatStrategy(Strategy):
             self.window,
             clip_norm=bound,
             teacher=self.teacher,
+            catalogue=self.catalogue,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
@@ -120,9 +123,9 @@ class FlatStrategy(Strategy):
         bound = self.opening.bound(self.mechanism)
         opened = self.opening.open(self.mechanism, total, clients, self.layout.size(), done, noise)
         self.record = opened.record
-        if self.counting is not None and self.counts:
+        if self.counting is not None and self.there is not None:
             self.mechanism = self.opening.counted(self.mechanism, opened.state)
-            counted = self.counting.counted(self._parameters, opened.mean, server_round, bound)
+            counted = self.counting.counted(self._parameters, opened.mean, server_round, self.there, bound)
             return ArrayRecord({"flat": Array(counted)}), metrics
         pulled = None if self.pull is None else self.pull(self._parameters)
         mean = opened.mean if pulled is None else opened.mean + pulled

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.learning.candidates import known_items
 from everbloom.learning.counting import Votes
 from everbloom.learning.pooled import PooledTrainer
 from everbloom.study import Study
@@ -79,7 +80,8 @@ def _count(study: Study, model: Any, period: int) -> None:
     votes = Votes.of_users(everybody, timeline.weight, timeline.window(period), items)
     parameters, mean = layout.flat(model), np.zeros(layout.size(), dtype=np.float32)
     mean[layout.counted] = np.bincount(votes.item, minlength=items) / max(votes.voters, 1)
+    there = known_items(timeline.catalog.first_seen, timeline.window(period))
     for round in range(1, prior.rounds + 1):
-        parameters = counting.counted(parameters, mean, round)
+        parameters = counting.counted(parameters, mean, round, there)
     with torch.no_grad():
         layout.bind(model).copy_(torch.from_numpy(parameters))

@@ -106,6 +106,7 @@ def main() -> None:
     from simulation.compare_command import compare
     from simulation.continual_command import continual
     from simulation.data_command import data_app
+    from simulation.deploy_command import deploy_app, doctor
     from simulation.export_command import export
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
@@ -115,6 +116,8 @@ def main() -> None:
     from simulation.watch_command import watch
 
     app.add_typer(data_app, name="data")
+    app.add_typer(deploy_app, name="deploy")
+    app.command()(doctor)
     app.command()(frontier)
     app.command()(continual)
     app.command()(rolling)

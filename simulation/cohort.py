@@ -120,7 +120,9 @@ class CohortWorker:
     def _tools(self, terms: Terms) -> tuple[Workbench, CohortTrainer]:
         if self._bench is None or self._trainer is None or terms != self._bench.terms:
             study = self.study
-            self._bench = build_workbench(terms, study.dataset.catalog.first_seen, study.features, study.texts)
+            self._bench = build_workbench(
+                terms, study.dataset.catalog.first_seen, study.features, study.texts, study.told
+            )
             self._trainer = CohortTrainer(
                 self._bench.model,
                 terms.model,

@@ -24,16 +24,19 @@ from simulation.run import check_masks, check_memory, check_personal, check_runt
 def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
     """`everbloom run`: everything is checked before the run directory is made."""
     experiment = load_experiment(path, overrides)
+    return start_experiment(experiment, out or free_directory(Path("runs"), experiment.name), console)
+
+
+def start_experiment(experiment: Experiment, path_out: Path, console: Console) -> dict[str, Any]:
+    """Runs a resolved experiment; raises `InputError` before anything is written if something is wrong with it."""
     check_tracking(experiment)
     if experiment.runtime.name == "flower":
         from simulation.flower import run_on_superlink
 
-        path_out = out or free_directory(Path("runs"), experiment.name)
         summary = run_on_superlink(experiment, path_out, console)
         print_summary(console, summary)
-        console.print(f"run directory: {path_out}", highlight=False, soft_wrap=True)
+        _print_place(console, path_out)
         return summary
-    path_out = out or free_directory(Path("runs"), experiment.name)
     refuse_existing(path_out)
     check_runtime(experiment.runtime)
     check_personal(experiment)
@@ -62,8 +65,12 @@ def _federate(study: Study, run: RunDirectory, console: Console, resume: bool) -
         console.print(f"interrupted; continue with: everbloom run --resume {run.path}", style="yellow")
         raise
     print_summary(console, summary)
-    console.print(f"run directory: {run.path}", highlight=False, soft_wrap=True)
+    _print_place(console, run.path)
     return summary
+
+
+def _print_place(console: Console, path: Path) -> None:
+    console.print(f"run directory: {path}; a page of it: everbloom report {path}", highlight=False, soft_wrap=True)
 
 
 def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> None:

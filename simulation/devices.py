@@ -61,7 +61,9 @@ class SimulatedDevices:
     def _workbench(self, terms: Terms) -> Workbench:
         if self._bench is None or (terms is not self._bench.terms and terms != self._bench.terms):
             study = self.study
-            self._bench = build_workbench(terms, study.dataset.catalog.first_seen, study.features, study.texts)
+            self._bench = build_workbench(
+                terms, study.dataset.catalog.first_seen, study.features, study.texts, study.told
+            )
         return self._bench
 
 

@@ -29,6 +29,7 @@ from server.run_directory import refuse_existing
 from simulation.console import RunConsole, progress_bar
 from simulation.export import export_device, introduce
 from simulation.processes import Processes, answers, free_ports, processes
+from simulation.tail import Tail
 
 MOST_DEVICES = 16
 _START_SECONDS = 60.0
@@ -132,12 +133,7 @@ class _Federation:
         here = ["--insecure", "--host", "127.0.0.1", "--port"]
         # A SuperLink left to itself puts its SuperExec into a session of its own, where it would outlive us for a while.
         self._launch(started, _LINK, ["flower-superlink", *here, str(link), "--isolation", "process"])
-        stores = [
-            export_device(self.study, user, self.folder / "devices" / str(user)) for user in range(len(self.nodes))
-        ]
-        introduce(stores)
-        for store, name, port in zip(stores, self.nodes, ports, strict=True):
-            config = f"store={json.dumps(str(store.folder))}"
+        for config, name, port in zip(self._devices(), self.nodes, ports, strict=True):
             node = ["flower-supernode", *here, str(port), "--superlink", address, "--node-config", config]
             self._launch(started, name, node, OMP_NUM_THREADS="1")
         deadline = time.monotonic() + _START_SECONDS
@@ -150,6 +146,14 @@ class _Federation:
             time.sleep(0.1)
         self._launch(started, _EXEC, ["flower-superexec", "--insecure", "--runtime-api-address", address])
         return self._launch(started, _RUN, self._flwr_run(address))
+
+    def _devices(self) -> list[str]:
+        """Makes every user's device; the SuperNodes' configurations, which say where they are."""
+        stores = [
+            export_device(self.study, user, self.folder / "devices" / str(user)) for user in range(len(self.nodes))
+        ]
+        introduce(stores)
+        return [f"store={json.dumps(str(store.folder))}" for store in stores]
 
     def _launch(
         self, started: Processes, name: str, command: Sequence[str], **environment: str
@@ -195,7 +199,7 @@ class _Federation:
 
     def _records(self, started: Processes, run: subprocess.Popen[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
         """("rounds" or "metrics", record) as the server writes them, until the run is over."""
-        tails = {name: _Tail(self.out / f"{name}.jsonl") for name in ("rounds", "metrics")}
+        tails = {name: Tail(self.out / f"{name}.jsonl") for name in ("rounds", "metrics")}
         over = False
         while not over:
             over = run.poll() is not None
@@ -204,24 +208,6 @@ class _Federation:
                 time.sleep(0.2)
             for name, tail in tails.items():
                 yield from ((name, record) for record in tail.new())
-
-
-class _Tail:
-    """Reads the records that another process appends to a file."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._read = 0
-
-    def new(self) -> list[dict[str, Any]]:
-        """What was added since the last call; a line that is not finished waits."""
-        if not self.path.is_file():
-            return []
-        with self.path.open("rb") as stream:
-            stream.seek(self._read)
-            whole, newline, _ = stream.read().rpartition(b"\n")
-        self._read += len(whole) + len(newline)
-        return [json.loads(line) for line in whole.splitlines()]
 
 
 def _reason(log: Path) -> str:

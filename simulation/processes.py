@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,8 +21,10 @@ class Processes:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
-        """Starts `command`; its output goes to `NAME.log`."""
-        with self.log(name).open("wb") as stream:
+        """Starts `command`; its output goes to `NAME.log`, after that of an earlier process of this name, whose rest is killed."""
+        if name in self._running:
+            self.end(name)
+        with self.log(name).open("ab") as stream:
             process = subprocess.Popen(
                 command,
                 env=dict(environment),
@@ -43,6 +46,26 @@ class Processes:
             status = self._running[name].poll()
             if status is not None:
                 raise InputError(f"{name} ended by itself (status {status}); its log is {self.log(name)}")
+
+    def end(self, name: str, number: int = signal.SIGKILL) -> None:
+        """Sends a signal to one, and to what it started if that is SIGKILL, and waits for its end."""
+        process = self._running[name]
+        with suppress(ProcessLookupError):
+            (os.killpg if number == signal.SIGKILL else os.kill)(process.pid, number)
+        process.wait()
+
+    def running(self) -> list[str]:
+        """Names of those that have not ended."""
+        return [name for name, process in self._running.items() if process.poll() is None]
+
+    def ask_to_end(self, names: Sequence[str], seconds: float) -> None:
+        """Asks these to end by themselves, and waits until they have, or so many seconds are over."""
+        asked = [process for name, process in self._running.items() if name in names and process.poll() is None]
+        for process in asked:
+            process.terminate()
+        deadline = time.monotonic() + seconds
+        while any(process.poll() is None for process in asked) and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def stop(self) -> None:
         """Kills all of them and what they started, without asking: nothing may be running when this returns."""

@@ -13,6 +13,7 @@ from everbloom.errors import ConfigError, DataError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
 from everbloom.methods import (
+    ADAPTERS,
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
@@ -31,6 +32,7 @@ FAMILIES = [
     SOURCES,
     FEATURE_ENCODERS,
     MODALITIES,
+    ADAPTERS,
     OBJECTIVES,
     MECHANISMS,
     SERVER_OPTIMIZERS,

@@ -20,11 +20,24 @@ class CatalogueIndex:
             raise DataError(
                 f"{path}: this device has no catalogue; make the device with: everbloom-device init --catalog DIR"
             )
-        self._connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False)
+        self.path = path
+        self._open = self._opened()
 
     def close(self) -> None:
         """Lets go of the file."""
-        self._connection.close()
+        self._open[0].close()
+
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        """To the file that is there now: a new catalogue takes the place of the old one."""
+        if self._open[1] != self.path.stat().st_ino:
+            self.close()
+            self._open = self._opened()
+        return self._open[0]
+
+    def _opened(self) -> tuple[sqlite3.Connection, int]:
+        inode = self.path.stat().st_ino
+        return sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, check_same_thread=False), inode
 
     def number(self, item_id: str) -> int | None:
         """The number of an id."""

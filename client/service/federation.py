@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from client.frames import VERSION, Frame
-from client.messages import MESSAGES, OFFER
+from client.messages import CATALOGUE, MESSAGES, OFFER
 from client.service.child import without_paths
 from client.service.folder import DeviceFolder
 from client.service.journal import Journal
@@ -87,7 +87,7 @@ class FederationSide:
     def _allow(self, message_type: str) -> None:
         """What the owner's policy says of any message at this time. Raises `InputError`."""
         policy = read_policy(self.folder.policy)
-        if message_type in ("query.hello", OFFER):
+        if message_type in ("query.hello", OFFER, CATALOGUE):
             return
         if self.store.setting(PAUSED) == "yes":
             raise PrivacyError("refused: this device is paused by its owner")

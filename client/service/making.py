@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from client.catalogue import empty_catalogue
 from client.identity import DeviceIdentity
 from client.service.catalogue_index import write_index
 from client.service.folder import DeviceFolder
@@ -16,15 +17,17 @@ from everbloom.errors import ConfigError, DataError
 
 def make_device(
     path: Path,
-    catalog: Catalog,
+    catalog: Catalog | None,
     client: int = 0,
     policy: Path | str | None = None,
     epsilon: float | None = None,
     delta: float | None = None,
     min_cohort: int = 10,
     seed: int | None = None,
+    server_key: str | None = None,
 ) -> DeviceFolder:
-    """`client`: its number in the federation. `policy`: a file or its text; without one, `epsilon` and `delta` fill in a new one. `seed` makes its
+    """`client`: its number in the federation. `catalog` None: the server brings it. `server_key`: the key of the one server that a new policy allows,
+    whichever catalogue it brings. `policy`: a file or its text; without one, `epsilon` and `delta` fill in a new one. `seed` makes its
     noise predictable: for rehearsals alone.
 
     A ledger, an identity or a policy that is there already is kept. Raises `DataError` if there is a device, `InputError` if what is given is wrong.
@@ -34,10 +37,16 @@ def make_device(
         raise DataError(
             f"{path}: there is a device here already; it and its ledger are left as they are, choose another folder"
         )
+    if catalog is None:
+        catalog = empty_catalogue()
+        if policy is None and server_key is None:
+            raise ConfigError(
+                "a device without a catalogue needs its server's key, or it would take one from anybody: give --server-key"
+            )
     path.mkdir(parents=True, exist_ok=True, mode=0o700)
     path.chmod(0o700)
     if not folder.policy.exists():
-        _write_policy(folder, catalog, policy, epsilon, delta, min_cohort)
+        _write_policy(folder, catalog, policy, epsilon, delta, min_cohort, server_key)
     owner = read_policy(folder.policy)
     catalog.save(path / "catalog")
     write_index(catalog, folder.index)
@@ -57,6 +66,7 @@ def _write_policy(
     epsilon: float | None,
     delta: float | None,
     min_cohort: int,
+    server_key: str | None,
 ) -> None:
     if policy is None:
         if epsilon is None or delta is None:
@@ -65,6 +75,9 @@ def _write_policy(
             )
         digest = catalog.digest()
         policy = NEW_POLICY.format(epsilon=epsilon, delta=delta, min_cohort=min_cohort, catalogue=digest)
+        if server_key is not None:
+            pinned, free = f'catalogue = "{digest}"', '# catalogue = "..."      # no other catalogue'
+            policy = policy.replace(pinned, free).replace('# key = "..."', f'key = "{server_key}"')
     elif isinstance(policy, Path):
         if not policy.is_file():
             raise ConfigError(f"{policy}: no such file; --policy names the owner's policy")

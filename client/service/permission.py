@@ -32,6 +32,17 @@ def check_task(policy: OwnerPolicy, catalogue: str, content: RecordDict, task: T
     return server.name
 
 
+def check_sender(policy: OwnerPolicy, content: RecordDict) -> Server:
+    """The policy's server whose key signed what is not a task. Raises `PrivacyError` if there is none."""
+    key = signer(content)
+    found = next((server for server in policy.servers if server.key is not None and server.key == key), None)
+    if found is None:
+        raise PrivacyError(
+            "refused: not signed with the key of a server that the device's owner allows ([[servers]] key)"
+        )
+    return found
+
+
 def check_plan(policy: OwnerPolicy, plan: PrivacyPlan | None) -> None:
     """Raises `PrivacyError` if the plan that the device made of the terms claims less privacy than its owner allows to spend."""
     if plan is None:  # `check_task` found that the owner allows no privacy at all

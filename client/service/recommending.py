@@ -3,17 +3,20 @@
 No Flower, no Opacus: what is imported here is what a loaded device costs in memory.
 """
 
+import ctypes
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from client.content import device_content
 from client.frames import Frame
 from client.service.child import Work, serve_parent
 from client.service.folder import DeviceFolder
@@ -21,17 +24,14 @@ from client.service.model_file import GlobalModel, personal_of
 from client.service.own_events import OwnEvents
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import EventLog
-from everbloom.data.home import feature_cache
 from everbloom.errors import DataError
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.explanations.field_values import FieldValues
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommended, Recommending
 from everbloom.explanations.sentences import LANGUAGES, sentence
-from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.recommender import build_recommender, layout_of
 from everbloom.models.settled import settled
-from everbloom.models.towers.states import item_states
 
 
 class LoadedModel:
@@ -44,20 +44,33 @@ class LoadedModel:
             raise DataError(
                 "no model yet: the first one comes with the first round that this device is asked for, or is offered by its server"
             )
-        items = stored.config.items
-        features = features_of(catalog, stored.text, items, feature_cache(), _quiet)
-        features = with_searches(features, log.searches.texts, stored.config, None, _quiet)
-        texts = item_states(catalog, stored.text, items, feature_cache(), _quiet)
-        model = build_recommender(len(catalog), features, stored.config, stored.seed, texts)
+        content = device_content(catalog, stored.text, stored.config, log.searches.texts)
+        model = build_recommender(
+            len(catalog), content.features, stored.config, stored.seed, content.texts, content.told
+        )
         layout = layout_of(model)
         layout.check(stored.schema, "the stored model")
         layout.bind(model).copy_(torch.from_numpy(stored.parameters))
         fixed = settled(model)
         own = layout_of(fixed)
-        scorer = ModelScorer(fixed, own, own.flat(fixed), log)
-        self.recommending = Recommending(scorer, parts_of(settled(model), {}))
+        self.recommending = Recommending(ModelScorer(fixed, own, own.flat(fixed), log))
         self.personal = personal_of(folder.personal, stored, layout.size("personal"))
-        self.values = FieldValues(catalog, stored.text)
+        self._catalog, self._text = catalog, stored.text
+
+    @cached_property
+    def explaining(self) -> Recommending:
+        """The same with what reasons take on top, once they are asked for."""
+        scorer = self.recommending.scorer
+        made = Recommending(scorer, parts_of(scorer.model, {}))
+        _give_back()
+        return made
+
+    @cached_property
+    def values(self) -> FieldValues:
+        """What items have in common."""
+        made = FieldValues(self._catalog, self._text)
+        _give_back()
+        return made
 
 
 class Recommender:
@@ -76,7 +89,8 @@ class Recommender:
         model, log, now = self._model(), self.events.log(), int(time.time())
         if log.has_time and len(log):
             now = max(now, int(log.time[-1]))  # the clock may have been put back
-        recommending = model.recommending
+        reasons = header["do"] == "why" or header["reasons"]
+        recommending = model.explaining if reasons else model.recommending
         if header["do"] == "why":
             found = recommending.explain(
                 log, np.array([header["item"]], dtype=np.int64), now=now, personal=model.personal
@@ -84,15 +98,21 @@ class Recommender:
         else:
             available = np.ones(len(self.catalog), dtype=np.bool_)
             available[list(self.events.judged())] = False
-            find = recommending.recommend_with_reasons if header["reasons"] else recommending.recommend
+            find = recommending.recommend_with_reasons if reasons else recommending.recommend
             found = find(log, header["n"], now=now, available=available, personal=model.personal)
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
 
     def _model(self) -> LoadedModel:
-        stamp = [_stamp(path) for path in (self.folder.model, self.folder.personal)]
+        stamp = [
+            _stamp(path)
+            for path in (self.folder.model, self.folder.personal, self.folder.path / "catalog" / "catalog.json")
+        ]
         if self._loaded is None or stamp != self._stamp:
+            self.catalog = Catalog.open(self.folder.path / "catalog")
+            self.title.cache_clear()
             self._loaded = LoadedModel(self.folder, self.catalog, self.events.log())
             self._stamp = stamp
+            _give_back()
         return self._loaded
 
     def _told(self, one: Recommended, model: LoadedModel, language: str | None) -> Mapping[str, Any]:
@@ -114,6 +134,12 @@ class Recommender:
     def _title(self, number: int) -> str:
         titles = self.catalog.fields.get("title")
         return (titles[number] if titles is not None else "") or self.catalog.item_ids[number]
+
+
+def _give_back() -> None:
+    """Returns to the system what loading needed for a moment, where the C library can (glibc): some 30 MB."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:
@@ -140,7 +166,3 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
-
-
-def _quiet(done: int, total: int) -> None:
-    return

@@ -36,6 +36,10 @@ class DeviceService:
     def __init__(self, folder: DeviceFolder, echo: bool = False, idle_seconds: float = 300.0) -> None:
         """`echo`: the journal also goes to standard error. The two processes end when they were not needed for `idle_seconds`."""
         self.folder = folder
+        if (folder.path / "catalog.new").is_dir():  # a kill came between; nothing is imported for it otherwise
+            from client.catalogue import finish_installing
+
+            finish_installing(folder)
         self.store = PrivateStore(folder.store)
         self.index = CatalogueIndex(folder.index)
         self.journal = Journal(folder.log, echo)

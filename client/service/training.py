@@ -16,11 +16,12 @@ from flwr.proto.recorddict_pb2 import RecordDict as RecordDictBytes
 from google.protobuf.message import DecodeError
 
 from client.answering import answer
+from client.catalogue import finish_installing, receive
 from client.device import Device
 from client.frames import Frame
 from client.identity import DeviceIdentity
 from client.ledger import SqliteLedger
-from client.messages import OFFER
+from client.messages import CATALOGUE, OFFER
 from client.personal import StoredPersonal, federation_of
 from client.randomness import Randomness, SeededRandomness, SystemRandomness
 from client.service.catalogue_index import CatalogueIndex
@@ -28,12 +29,13 @@ from client.service.child import Work, serve_parent
 from client.service.folder import DeviceFolder
 from client.service.model_file import GlobalModel
 from client.service.own_events import OwnEvents
-from client.service.permission import check_plan, check_task
+from client.service.permission import check_plan, check_sender, check_task
 from client.service.policy import OwnerPolicy, read_policy
 from client.store import stored_workbench
 from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.errors import SchemaError
+from everbloom.parcel import pack_missing, unpack_parcel
 from everbloom.privacy.plan import NO_PRIVACY, PrivacyPlan
 from everbloom.wire import TRAIN, Task, Terms
 
@@ -63,6 +65,7 @@ class Trainer:
         self.settings = folder.settings
         self.ledger = SqliteLedger(folder.ledger, self.settings["ledger"])
         self.ledger.account()
+        finish_installing(folder)
 
     def work(self, header: dict[str, Any], body: bytes) -> Frame:
         """See `Work`."""
@@ -76,6 +79,8 @@ class Trainer:
         policy = read_policy(self.folder.policy)
         content = _content(body)
         told: dict[str, Any] = {"status": "answered"}
+        if message_type == CATALOGUE:
+            return told, _bytes(self._catalogue(policy, content))
         if message_type not in (TRAIN, OFFER):
             # What these answer does not depend on events, and they get none to read.
             return told, _bytes(answer(self._device(message, policy, _nothing()), message_type, content))
@@ -95,6 +100,21 @@ class Trainer:
         self._keep(task)
         told |= {"statement": NO_PRIVACY if bench.plan is None else bench.plan.describe()}
         return told, _bytes(reply)
+
+    def _catalogue(self, policy: OwnerPolicy, content: RecordDict) -> RecordDict:
+        """What is missing of the catalogue that a server brings; what is held."""
+        server = check_sender(policy, content)
+        index = CatalogueIndex(self.folder.index)
+        held = index.digest
+        index.close()
+        manifest, pieces, brought = unpack_parcel(content)
+        if brought == held:
+            return pack_missing([], held)
+        missing = receive(self.folder, manifest, pieces, server.catalogue)
+        if missing:
+            return pack_missing(missing, held)
+        stored_workbench.cache_clear()
+        return pack_missing([], brought)
 
     def _keep(self, task: Task) -> GlobalModel:
         """The model that a server trains from is also the one to recommend by."""

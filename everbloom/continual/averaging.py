@@ -20,7 +20,7 @@ class Averaging(ContinualMethod):
     """
 
     name: Literal["averaging"]
-    decay: Annotated[float, Field(ge=0, lt=1)] = 0.95
+    decay: Annotated[float, Field(ge=0, lt=1)] = 0.97
     """What the average keeps of itself in a round: it reaches back over about 1 / (1 - decay) of them. With 0 this is fine-tuning."""
     privacy_cost: ClassVar[str] = "none: the average is made of models that were released anyway"
 

@@ -54,6 +54,15 @@ def average_forgetting(matrix: Matrix) -> float:
     return _mean(np.array(lost))
 
 
+def forgetting_throughout(matrix: Matrix) -> float:
+    """Mean over k = 2 .. P-1 of the forgetting F_k after period k, `average_forgetting` of the first k + 1 rows and columns: what is forgotten while
+    the run goes on. Chaudhry et al. define F_k after every task; the last one alone is a snapshot of one model, which a single round can change.
+
+    NaN with fewer than three periods.
+    """
+    return _mean(np.array([average_forgetting(matrix[: k + 1, : k + 1]) for k in range(2, len(matrix))]))
+
+
 def backward_transfer(matrix: Matrix) -> float:
     """Mean over q = 1 .. P-2 of `A[P-1, q] - A[q, q]`: what learning on did to periods that were learnt before; negative is forgetting. BWT of
     Lopez-Paz and Ranzato (2017, "Gradient episodic memory for continual learning"). NaN with fewer than three periods.

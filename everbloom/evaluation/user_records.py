@@ -6,6 +6,7 @@ ascending: `user` int32, `history` int32 (events known of the user when asked) a
 otherwise the largest cut-off. Each is written whole and under its own name, so a resumed run writes over what it does again.
 """
 
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,20 +44,21 @@ def kept_measures(cutoffs: Sequence[int]) -> tuple[str, str]:
     return f"hr@{k}", f"ndcg@{k}"
 
 
-def tested(period: int | str, model: str) -> str:
+def of_test(period: int, model: str) -> str:
     """The name of a model's test on a period, before it is learnt."""
-    return f"test-{_number(period)}-{model}.npz"
+    return f"test-{period:04d}-{model}.npz"
 
 
 def looked_back(after: int, period: int) -> str:
     """The name of the federation's test on a period, after period `after` was learnt."""
-    return f"after-{_number(after)}-test-{_number(period)}.npz"
+    return f"after-{after:04d}-test-{period:04d}.npz"
 
 
 def recorded_periods(run: Path, model: str) -> list[int]:
     """The periods whose test has records of this model, ascending."""
-    names = (path.name.split("-", 2) for path in (run / FOLDER).glob(tested("*", model)))
-    return sorted(int(period) for _, period, _ in names)
+    pattern = re.compile(rf"test-(\d+)-{re.escape(model)}\.npz")
+    found = (pattern.fullmatch(path.name) for path in (run / FOLDER).glob("test-*.npz"))
+    return sorted(int(match[1]) for match in found if match is not None)
 
 
 def read_user_records(run: Path, name: str) -> UserRecords:
@@ -70,7 +72,3 @@ def read_user_records(run: Path, name: str) -> UserRecords:
         raise DataError(f"{path}: no records of users here; the run is of an older version, run it again") from None
     except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: damaged ({error!r}); run the experiment again") from None
-
-
-def _number(period: int | str) -> str:
-    return f"{period:04d}" if isinstance(period, int) else period

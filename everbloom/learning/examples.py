@@ -42,7 +42,7 @@ class Examples:
     @property
     def circumstances(self) -> Circumstances:
         """What a model reads beside the items."""
-        return Circumstances(self.behaviour, self.gap, self.search)
+        return Circumstances(self.behaviour, self.gap, self.search, self.items, self.real.sum(dim=1))
 
     def to(self, device: torch.device) -> "Examples":
         """The same on a device."""

@@ -21,12 +21,18 @@ class GatedFusion(nn.Module):
     def __init__(self, features: ItemFeatures, dim: int) -> None:
         super().__init__()
         self.widths = features.widths
+        self.dim = dim
         present = torch.from_numpy(features.present) * torch.tensor(features.weights)
         self.register_buffer("features", torch.from_numpy(features.matrix), persistent=False)
         self.register_buffer("present", present.float(), persistent=False)
         self.adapters = nn.ModuleList(nn.Linear(width, dim, bias=False) for width in self.widths)
         self.gate = nn.Linear(sum(self.widths), len(self.widths))
         self._reset(dim)
+
+    @property
+    def item_bytes(self) -> int:
+        """Of activations that an item takes: features, what each adapter makes of them, and the gradients of both."""
+        return 4 * 2 * (sum(self.widths) + len(self.widths) * self.dim)
 
     def forward(self, item: torch.Tensor) -> torch.Tensor:
         """[...] int64 -> vectors [..., dim]."""

@@ -19,6 +19,8 @@ from everbloom.models.layout import ParameterLayout
 from everbloom.models.prior import PopularityPrior
 from everbloom.models.scores import SCORES
 from everbloom.models.towers.states import TextStates
+from everbloom.models.towers.told import ToldItems
+from everbloom.models.towers.user import SequenceUserEncoder, TextUserEncoder
 from everbloom.models.users import Circumstances, UserEncoder
 from everbloom.seeding import derive
 
@@ -55,10 +57,15 @@ class Recommender(nn.Module):
     """score(user's history, item)."""
 
     def __init__(
-        self, items: int, features: Features | None, config: ModelConfig, texts: TextStates | None = None
+        self,
+        items: int,
+        features: Features | None,
+        config: ModelConfig,
+        texts: TextStates | None = None,
+        told: ToldItems | None = None,
     ) -> None:
         """`features`: the frozen ones of the items' content, whole; an array [items, width] is that of their texts. `texts`: their hidden states,
-        where the language model is fine-tuned."""
+        where the language model is fine-tuned. `told`: how histories are told, where a language model reads them."""
         super().__init__()
         self.history = config.user.history
         whole = ItemFeatures.of(features) if isinstance(features, np.ndarray) else features
@@ -72,7 +79,7 @@ class Recommender(nn.Module):
             fusion = GatedFusion(reduced, config.dim)
         fused = None if reduced is None else torch.from_numpy(reduced.fused())
         self.item = ItemEncoder(items, config.dim, fused, config.items, texts, reduction, fusion)
-        self.user = UserEncoder(config.dim, config.user, _searches(whole, config, reduction))
+        self.user = _user_encoder(config, _searches(whole, config, reduction), told)
         if self.user.search is not None and whole is not None:
             _begin_as_items(self.user.search, self.item, whole, config)
         self.score = SCORES[config.score](config.dim)
@@ -157,6 +164,7 @@ class Recommender(nn.Module):
         """Scores [users, items] of the catalogue, or of some of it, after histories [users, events] of which the first `length` [users] are real.
         `personal` [users, dim]: their offsets; None: the model's own is everybody's.
         """
+        circumstances = circumstances._replace(item=items, length=length)
         users = self.user(self.item(items)[0], circumstances, None, length.unsqueeze(1))
         if personal is not None:
             users = users + personal.unsqueeze(1)
@@ -173,6 +181,18 @@ class Recommender(nn.Module):
                 items, length, self.item.items, catalogue.items, catalogue.features
             )
         return scores
+
+
+def _user_encoder(
+    config: ModelConfig, searches: torch.Tensor | None, told: ToldItems | None
+) -> UserEncoder | TextUserEncoder | SequenceUserEncoder:
+    tower = config.user.tower
+    if tower is None:
+        return UserEncoder(config.dim, config.user, searches)
+    if tower.reads == "items":
+        return SequenceUserEncoder(config)
+    assert told is not None, "how histories are told comes with [model.user.tower]"
+    return TextUserEncoder(config, told)
 
 
 def compared_by(model: Recommender) -> torch.Tensor | None:
@@ -229,8 +249,9 @@ def build_recommender(
     config: ModelConfig,
     seed: int,
     texts: TextStates | None = None,
+    told: ToldItems | None = None,
 ) -> Recommender:
     """A freshly initialised recommender; the same on every side that has the same catalogue, configuration and seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, "initialise"))
-        return Recommender(items, features, config, texts)
+        return Recommender(items, features, config, texts, told)

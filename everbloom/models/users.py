@@ -22,6 +22,10 @@ class Circumstances(NamedTuple):
     behaviour: torch.Tensor
     gap: torch.Tensor | None = None
     search: torch.Tensor | None = None
+    item: torch.Tensor | None = None
+    """[examples, at least events] int64 the items themselves, and"""
+    length: torch.Tensor | None = None
+    """[examples] how many of them are real: for encoders that read more of an item than its vector."""
 
 
 class Attention(nn.Module):
@@ -120,6 +124,9 @@ class UserEncoder(nn.Module):
     """History -> one user vector per position; the one at position t has read the start token and the first t events."""
 
     searches: torch.Tensor
+    two_way = False
+    event_bytes = 0
+    """Of activations beyond those of the transformer."""
 
     def __init__(self, dim: int, config: UserModelConfig, searches: torch.Tensor | None = None) -> None:
         """`searches` [texts, width]: features of what was searched for, where the model reads it."""

@@ -8,7 +8,7 @@ import numpy as np
 from everbloom.errors import InputError
 from everbloom.evaluation.paired import Paired, Values, compare_paired, holm
 from everbloom.evaluation.records import FEDERATED
-from everbloom.evaluation.user_records import UserRecords, read_user_records, recorded_periods, tested
+from everbloom.evaluation.user_records import UserRecords, of_test, read_user_records, recorded_periods
 from everbloom.report.groups import Group, grouped
 from everbloom.report.records import RunRecords
 from everbloom.seeding import numpy_generator
@@ -104,7 +104,7 @@ def _contender(label: str, runs: Sequence[RunRecords], model: str, first: RunRec
     periods, users = _tested(first)
     found: dict[str, list[Values]] = {}
     for run in runs:
-        records = [read_user_records(run.path, tested(period, model)) for period in _periods(run, first, periods)]
+        records = [read_user_records(run.path, of_test(period, model)) for period in _periods(run, first, periods)]
         for ours, theirs in zip(records, _reference_records(first, periods), strict=True):
             if not np.array_equal(ours.user, theirs.user):
                 raise InputError(
@@ -132,7 +132,7 @@ def _tested(run: RunRecords) -> tuple[list[int], np.ndarray[tuple[int], np.dtype
 
 
 def _reference_records(run: RunRecords, periods: Sequence[int]) -> list[UserRecords]:
-    return [read_user_records(run.path, tested(period, FEDERATED)) for period in periods]
+    return [read_user_records(run.path, of_test(period, FEDERATED)) for period in periods]
 
 
 def _periods(run: RunRecords, first: RunRecords, periods: list[int]) -> list[int]:

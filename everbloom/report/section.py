@@ -8,9 +8,6 @@ from everbloom.report.charts.lines import Line
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup
 
-BASELINES = 8
-"""The first colour of baselines, after those of eight groups of runs: the page draws them grey."""
-
 
 @dataclass(frozen=True)
 class Section:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from everbloom.continual import measures
 from everbloom.evaluation.records import FEDERATED
-from everbloom.evaluation.user_records import FOLDER, looked_back, read_user_records, tested
+from everbloom.evaluation.user_records import FOLDER, looked_back, of_test, read_user_records
 from everbloom.intervals import Estimate
 from everbloom.resampling import MeansOverUsers, resampled_users
 from everbloom.seeding import numpy_generator
@@ -19,6 +19,7 @@ RESAMPLES = 1000
 """So many give a standard deviation to 2%."""
 COMPARED: Mapping[str, Callable[[NDArray[np.float64]], float]] = {
     "forgetting": measures.average_forgetting,
+    "forgetting_throughout": measures.forgetting_throughout,
     "backward_transfer": measures.backward_transfer,
     "stability": measures.stability,
     "final": measures.final_mean,
@@ -74,7 +75,7 @@ class _Cells:
 
 
 def _measured(run: RunDirectory, periods: int) -> _Cells | None:
-    ahead = [_values(run, tested(period, FEDERATED)) for period in range(1, periods)]
+    ahead = [_values(run, of_test(period, FEDERATED)) for period in range(1, periods)]
     places, memory = [], []
     for after in range(periods):
         for period in range(1, min(after + 2, periods)):

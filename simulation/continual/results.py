@@ -159,6 +159,7 @@ def measures_of(run: Measured, frozen: Measured | None) -> dict[str, float]:
     found |= {f"{name} {part}": _mean(run.next_period(name, part)) for part in SLICES for name in MEASURES}
     found |= {
         "forgetting": measures.average_forgetting(matrix),
+        "forgetting_throughout": measures.forgetting_throughout(matrix),
         "backward_transfer": measures.backward_transfer(matrix),
         "forward_transfer": measures.forward_transfer(
             matrix, None if frozen is None else measures.next_period(frozen.matrix(MAIN))

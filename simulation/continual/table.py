@@ -15,7 +15,11 @@ _REMEMBERED = {
     "final": "final",
 }
 """measure -> its column."""
-_COMPARED = {MAIN: f"next {MAIN.upper()}", "forgetting": "forgetting", "final": "final"}
+_COMPARED = {
+    MAIN: f"next {MAIN.upper()}",
+    "forgetting": "forgetting",
+    "forgetting_throughout": "forgetting, throughout",
+}
 
 
 def quality_table(results: Results) -> Table:

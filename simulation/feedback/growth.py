@@ -94,7 +94,13 @@ class Growth:
             log, whole.dataset.catalog, experiment.data, experiment.protocol, self._cuts[: period + 2]
         )
         return LoopStudy(
-            experiment, replace(whole.dataset, events=log), timeline, whole.features, whole.texts, whole=self.course
+            experiment,
+            replace(whole.dataset, events=log),
+            timeline,
+            whole.features,
+            whole.texts,
+            whole.told,
+            whole=self.course,
         )
 
 

@@ -28,6 +28,7 @@ def test_a_matrix_by_hand():
     assert m.stability(A) == pytest.approx((0.40 + (0.35 + 0.65) / 2) / 2)
     assert m.final_mean(A) == pytest.approx((0.35 + 0.65 + 0.70) / 3)
     assert m.average_forgetting(A) == pytest.approx(((0.50 - 0.35) + (0.60 - 0.65)) / 2)
+    assert m.forgetting_throughout(A) == pytest.approx(((0.50 - 0.40) + 0.05) / 2)
     assert m.backward_transfer(A) == pytest.approx(((0.35 - 0.50) + (0.65 - 0.60)) / 2)
     frozen = np.array([NAN, 0.20, 0.25, 0.15])
     assert m.forward_transfer(A, frozen) == pytest.approx(((0.30 - 0.25) + (0.10 - 0.15)) / 2)
@@ -45,6 +46,7 @@ def test_with_two_periods_nothing_can_be_forgotten():
     assert (m.prequential_mean(two), m.plasticity(two), m.final_mean(two)) == (0.2, 0.5, 0.5)
     for found in (
         m.average_forgetting(two),
+        m.forgetting_throughout(two),
         m.backward_transfer(two),
         m.stability(two),
         m.forward_transfer(two, two[0]),
@@ -74,7 +76,7 @@ def matrices(low: float = 0.0, high: float = 1.0) -> st.SearchStrategy[np.ndarra
 def test_a_model_that_never_changes_neither_forgets_nor_gains(periods, level):
     p, q = np.indices((periods, periods))
     constant = np.where((q >= 1) & (q <= p + 1), level, np.nan)
-    assert m.average_forgetting(constant) == 0
+    assert m.average_forgetting(constant) == m.forgetting_throughout(constant) == 0
     assert m.backward_transfer(constant) == 0
     assert m.forward_transfer(constant, constant[np.maximum(np.arange(periods) - 1, 0), np.arange(periods)]) == 0
     for measure in (m.prequential_mean, m.plasticity, m.stability, m.final_mean):

@@ -11,7 +11,7 @@ from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 from everbloom.data.events import EventLog
 from everbloom.data.timeline import Timeline
 from everbloom.errors import ConfigError, DataError
-from everbloom.evaluation.user_records import looked_back, read_user_records, tested
+from everbloom.evaluation.user_records import looked_back, of_test, read_user_records
 from everbloom.methods import CONTINUAL_METHODS
 from everbloom.privacy.mechanisms.local import SENSITIVITY
 from everbloom.study import Study
@@ -88,11 +88,11 @@ def test_what_each_user_got_has_the_means_of_the_records(run, lasting, panel):
     entries = matrix(federation, "panel" if panel else "all")
     for (after, period), value in entries.items():
         ahead = period == after + 1 and not panel
-        rows = found[tested(period, "federated") if ahead else looked_back(after, period)]
+        rows = found[of_test(period, "federated") if ahead else looked_back(after, period)]
         assert np.mean([value for _, value in rows]) == pytest.approx(value, abs=1e-6)
     for period in range(1, PERIODS):
         (record,) = metrics(federation, period=period, split="test", slice="all", after=period - 1)
-        rows = found[tested(period, "federated")]
+        rows = found[of_test(period, "federated")]
         assert len(rows) == record["users"]
         assert np.mean([value for _, value in rows]) == pytest.approx(record["ndcg@10"], abs=1e-6)
 

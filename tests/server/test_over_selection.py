@@ -155,7 +155,7 @@ def test_it_ends_when_all_have_answered_or_time_is_over(strategy, fail, waits):
     assert len(silent.asked) == 5
 
 
-def test_where_all_are_wanted_flower_waits(strategy, fail):
-    grid = Polled(fail)
-    assert len(list(replies_of(grid, messages_of(strategy, 3, None), 200, 60.0))) == 3
-    assert grid.waited_for_all
+def test_where_all_are_wanted_all_are_waited_for_and_counted_once(strategy, fail, waits):
+    grid = Polled(fail, [1], [1, 0], [1, 2])
+    assert numbers(replies_of(grid, messages_of(strategy, 3, None), 200, 60.0)) == ["m1", "m0", "m2"]
+    assert not grid.waited_for_all, "Flower would ask every three seconds"

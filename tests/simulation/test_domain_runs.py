@@ -13,6 +13,7 @@ from client.store import DeviceStore
 from everbloom.data.events import NO_ITEM
 from everbloom.data.fetch import fetch
 from everbloom.experiment import Experiment, load_experiment
+from everbloom.models.user_text import UserText, told
 from everbloom.study import Study
 from everbloom.wire import Task
 from server.observer import Observer
@@ -43,6 +44,16 @@ LANGUAGE_MODEL = [
 """Untrained: its tokens still tell which words there are."""
 
 
+WORDS = {
+    "e-commerce": ", £",
+    "video": "watched: ",
+    "news": "read: ",
+    "social": "looked at: ",
+    "search": "; bought: ",
+}
+"""In what is told of anybody."""
+
+
 class Quiet(Observer):
     def round_done(self, record: Any, reasons: Any) -> None:
         assert not reasons, reasons
@@ -70,6 +81,18 @@ def run_of(study: Study, path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     return load_file(next((path / "checkpoint").glob("*.safetensors")))["parameters"], summary
 
 
+def history_in_words(study: Study) -> str:
+    """Of the user with the most events."""
+    experiment, log, catalog = study.experiment, study.dataset.events, study.dataset.catalog
+    config = experiment.model.user.text
+    rows = log.rows(int(np.diff(log.offsets).argmax()))
+    own = (
+        [""] * (rows.stop - rows.start) if log.text is None else [log.text[row] for row in range(rows.start, rows.stop)]
+    )
+    words = catalog.texts(config.item or experiment.data.text)
+    return UserText(config).text(told(log.item[rows], log.behaviour[rows], words, own))
+
+
 @pytest.mark.parametrize("domain", DOMAINS, ids=lambda path: path.stem)
 def test_each_domain_opens_and_runs(domain, study_of, tmp_path):
     study = study_of(experiment_of(domain))
@@ -77,6 +100,7 @@ def test_each_domain_opens_and_runs(domain, study_of, tmp_path):
     assert np.isfinite(parameters).all()
     assert np.abs(parameters - study.layout.flat(study.new_model())).max() > 0
     assert summary["test"]["full"]["ndcg@10"] >= 0
+    assert WORDS[domain.stem] in history_in_words(study)
 
 
 @pytest.mark.parametrize("domain", [path for path in DOMAINS if path.stem in ("news", "search")], ids=lambda p: p.stem)

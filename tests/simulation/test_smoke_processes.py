@@ -85,14 +85,23 @@ def same_run(one: Path, other: Path) -> bool:
     assert metrics(one) == metrics(other)
     assert rounds(one) == rounds(other)
     assert summary(one) == summary(other)
+    assert people(one) == people(other)
     return True
+
+
+def people(run: Path) -> dict[str, bytes]:
+    """The records of users, by file."""
+    found = {path.name: path.read_bytes() for path in (run / "per-user").iterdir()}
+    assert found
+    return found
 
 
 def test_a_run_is_private_and_complete(finished):
     run, told = finished
     assert len(rounds(run)) == 12
     assert sorted(path.name for path in run.iterdir()) == [
-        "checkpoint", "devices", "environment.json", "experiment.toml", "metrics.jsonl", "rounds.jsonl", "summary.json",
+        "checkpoint", "devices", "environment.json", "experiment.toml", "metrics.jsonl", "per-user", "rounds.jsonl",
+        "summary.json",
     ]  # fmt: skip
     found = summary(run)
     assert found["rounds"] == 12

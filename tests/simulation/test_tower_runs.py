@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from everbloom.errors import ConfigError
 from everbloom.methods import ADAPTERS
 from everbloom.wire import Task
 from server.checkpoint import load_checkpoint
@@ -71,8 +72,37 @@ def test_adapters_have_changed_and_nothing_that_is_frozen(tower_study, tmp_path,
 
 
 @pytest.mark.parametrize("privacy", PRIVACY)
+@pytest.mark.parametrize("reads", ["text", "items"])
+def test_a_language_model_that_reads_histories(small, study_of, tmp_path, reads, privacy):
+    """Its adapters and head move; on a device and in a cohort the same."""
+    tower = {"model": LANGUAGE_MODEL["model"], "reads": reads}
+    study = study_of(small(model={"user": {"tower": tower}}, **PRIVACY[privacy]))
+    before, after = study.layout.flat(study.new_model()), finished(study, tmp_path / "run")
+    mine = [slot for slot in study.layout.slots if slot.group == "shared" and slot.name.startswith("user.")]
+    assert any(".branch." in slot.name for slot in mine)
+    assert all((after - before)[slot.start : slot.end].any() for slot in mine)
+    agree_on_every_path(study)
+
+
+@pytest.mark.parametrize("privacy", PRIVACY)
+def test_a_bidirectional_model_that_reads_histories(small, study_of, privacy):
+    options = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    tower = {"model": {"config": "bert", "options": options}}
+    agree_on_every_path(study_of(small(model={"user": {"tower": tower}}, **PRIVACY[privacy])))
+
+
+def test_it_is_refused_where_it_would_have_read_its_target(small, study_of):
+    tower = {"model": "minilm"}
+    with pytest.raises(ConfigError, match="reads in both directions"):
+        study_of(small(model={"user": {"tower": tower}}, learning={"examples": "windows"}))
+
+
+@pytest.mark.parametrize("privacy", PRIVACY)
 def test_a_job_at_once_is_the_job_device_by_device(tower_study, privacy):
-    study = tower_study(learning={"local_steps": 2}, **PRIVACY[privacy])
+    agree_on_every_path(tower_study(learning={"local_steps": 2}, **PRIVACY[privacy]))
+
+
+def agree_on_every_path(study):
     clients = np.array([0, 2, 3, 11])
     task = Task(study.layout.flat(study.new_model()), study.layout.schema, study.terms, 0, 1, study.window(0))
     ledger = [np.zeros(study.clients, dtype=np.int32) for _ in range(2)]

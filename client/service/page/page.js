@@ -41,7 +41,7 @@ function say(text, undo) {
   byId("undo").hidden = !undo;
   byId("undo").onclick = undo ? () => { byId("toast").hidden = true; undo(); } : null;
   clearTimeout(toastTimer);
-  toastTimer = setTimeout(() => { byId("toast").hidden = true; }, 8000);
+  toastTimer = setTimeout(() => { byId("toast").hidden = true; }, undo ? 8000 : 4000);
 }
 
 // Runs what a person asked for; what goes wrong is said and not thrown.
@@ -72,7 +72,7 @@ async function showRecommendations() {
 
 function card(item) {
   const made = element("li", { "data-item": item.item });
-  const verdict = (name, word) => element("button", { class: name === "like" ? "" : "quiet", "data-verdict": name, onclick: attempt(() => judge(made, item, name)) }, words[word]);
+  const verdict = (name, word) => element("button", { class: name === "like" ? "soft" : "quiet", "data-verdict": name, onclick: attempt(() => judge(made, item, name)) }, words[word]);
   const why = element("button", { class: "quiet", "aria-expanded": "false", "aria-label": words.whyOf(item.title), onclick: () => explain(made, item, why) }, words.why);
   made.append(
     element("h2", {}, item.title), element("p", { class: "reason" }, item.reason),

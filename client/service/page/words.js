@@ -23,10 +23,10 @@ export const WORDS = {
     behaviours: { view: "Viewed", click: "Clicked on", like: "Liked", save: "Saved", purchase: "Bought", rate: "Rated", search: "Searched for" },
   },
   zh: {
-    other: "English", skip: "跳到正文", discover: "为你推荐", history: "历史记录", privacy: "隐私",
+    other: "English", skip: "跳到正文", discover: "为您推荐", history: "历史记录", privacy: "隐私",
     lockedTitle: "需要新的链接", lockedText: "本页会显示这台设备所了解的关于您的信息，因此只能用一次性链接打开。请在设备上运行：",
     pausedNote: "已暂停：这台设备不参与任何训练。推荐仍会根据您的操作更新。",
-    refresh: "刷新", like: "喜欢", notForMe: "不感兴趣", seen: "已看过", why: "为什么？",
+    refresh: "刷新", like: "喜欢", notForMe: "不感兴趣", seen: "已看过", why: "原因",
     whyOf: (title) => `为什么推荐《${title}》？`, nothing: "没有可推荐的内容了。新内容会随目录更新。",
     noReason: "没有哪一条历史记录单独提高了它的得分：它受大家欢迎，或内容本身合适。",
     historyHint: "这份记录只保存在这台设备上。删除后会从文件中彻底清除，从此不再起作用。",

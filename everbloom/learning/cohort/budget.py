@@ -90,9 +90,10 @@ def make_budget(
     memory: int | None,
     tower: ItemTower | None = None,
     by_example: bool = False,
+    event: int = 0,
 ) -> Budget:
     """For one model over `items` items and one kind of example. `memory`: bytes for everything that training holds, None for no limit. `by_example`:
-    each goes through the item encoder by itself."""
+    each goes through the item encoder by itself; `event`: bytes of an event in a language model that reads histories."""
     user = model.user
     # Kept for the backward pass, in vectors of dim: norms, query, key, value, what was read, out, twice the hidden layer.
     layer = 8 + 2 * user.feedforward
@@ -101,10 +102,10 @@ def make_budget(
     signals = 10 if model.cooccurrence is not None else 0
     once = 0 if tower is None else tower.pass_bytes
     kept = 0 if tower is None else KEPT_BYTES if memory is None else memory // 4
-    cache = CACHE_BYTES if tower is None else max(CACHE_BYTES, once)
+    cache = max(CACHE_BYTES if not event else 4 * CACHE_BYTES, once)
     return Budget(
         batch=cache if memory is None else min(cache, memory // 8),
-        position=4 * model.dim * (6 + user.layers * layer),
+        position=4 * model.dim * (6 + user.layers * layer) + event,
         score=4 * (5 + 2 * lags + signals + (2 * model.dim if model.score == "mlp" else 0)),
         scored=1 if learning.examples == "next-item" else None,
         columns=learning.negatives,

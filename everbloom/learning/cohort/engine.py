@@ -67,7 +67,10 @@ class CohortTrainer:
             memory,
             model.item.tower,
             by_example=private and not model.item.linear,
+            event=model.user.event_bytes,
         )
+        if private and model.item.fusion is not None:
+            self.budget = replace(self.budget, item=model.item.fusion.item_bytes)
         self.training = (
             PlainTraining(self.skeleton, learning, self.budget)
             if plan is None or plan.dp_sgd is None

@@ -13,6 +13,7 @@ from pydantic import PositiveInt
 from everbloom.data.catalog import Catalog
 from everbloom.errors import DataError
 from everbloom.methods import Modality, Progress
+from everbloom.models.towers.loading import identity
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -48,15 +49,13 @@ class Images(Modality):
         location = Path(self.model).expanduser()
         if not location.is_dir():
             return f"image/{self.model}@{self._hub_commit()}/{self.on_error}"
-        digest = hashlib.sha256()
-        for path in sorted(p for p in location.iterdir() if p.suffix in (".safetensors", ".bin", ".json")):
-            digest.update(path.name.encode())
-            with path.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
-        return f"image/{digest.hexdigest()}/{self.on_error}"
+        return f"image/{identity(str(location), 'model')}/{self.on_error}"
 
     def encode(self, inputs: list[str], progress: Progress) -> NDArray[np.float32]:
         """[inputs, width]; a row of nan where an image does not open, if that does not stop it."""
+        if self.on_error == "stop":  # before the model is loaded and minutes have passed
+            for path in inputs:
+                self._open(path)
         processor, model = self._load()
         pieces, broken = [], 0
         for start in range(0, len(inputs), self.batch):

@@ -7,8 +7,9 @@ import torch
 from numpy.typing import NDArray
 from pydantic import PositiveInt
 
+from everbloom.config import PACKAGED, FreshModel
 from everbloom.methods import FeatureEncoder, Progress
-from everbloom.models.towers.loading import PACKAGED, FreshModel, identity, load
+from everbloom.models.towers.loading import identity, load
 from everbloom.models.towers.tokens import Pooling, pool, rectangles, token_ids
 
 WHERE = "model.items.features.model"

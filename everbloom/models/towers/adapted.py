@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from everbloom.config import TowerConfig
+from everbloom.config import AdaptersConfig
 from everbloom.errors import DataError
 from everbloom.models.towers.blocks import Entered, Keys, adapted_blocks, blocks_of
 
@@ -39,7 +39,7 @@ class Adapted(nn.Module):
         return out + added.view(out.shape).to(out.dtype)
 
 
-def adapt(model: Any, tower: TowerConfig, grouping: Grouping, keys: Keys) -> None:
+def adapt(model: Any, tower: AdaptersConfig, grouping: Grouping, keys: Keys) -> None:
     """Puts branches into the model's blocks, in place. Raises `DataError` if a layer that is named is not there."""
     blocks = blocks_of(model, keys.model)
     names = tower.modules or tower.adapter.targets(model.config.model_type)

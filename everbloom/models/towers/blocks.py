@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
+from everbloom.config import FreshModel
 from everbloom.errors import DataError
-from everbloom.models.towers.loading import FreshModel, load
+from everbloom.models.towers.loading import load
 
 
 class Keys(NamedTuple):
@@ -23,6 +24,7 @@ class Keys(NamedTuple):
 
 
 ITEM_KEYS = Keys("model.items.features.model", "model.items.tower")
+USER_KEYS = Keys("model.user.tower.model", "model.user.tower")
 
 
 class Injection:
@@ -100,6 +102,34 @@ def adapted_blocks(layers: int | tuple[int, ...], count: int, keys: Keys) -> tup
     return tuple(sorted(set(layers)))
 
 
+def activation_bytes(model: Any, first: int) -> int:
+    """Of one token's in the blocks from `first` on, for the way back: norms, query, key, value, what was read, out, and three times a hidden layer
+    of four times the width."""
+    return 4 * 26 * int(model.config.hidden_size) * (int(model.config.num_hidden_layers) - first)
+
+
+@lru_cache(maxsize=4)
+def _whole(model: str, where: str) -> Any:
+    """Once per process: all towers on it share its weights."""
+    whole: Any = load(FreshModel.model_validate_json(model) if model.startswith("{") else model, where).model
+    if hasattr(whole, "pooler"):
+        whole.pooler = None
+    return whole
+
+
+def whole_model(model: str | FreshModel, where: str) -> Any:
+    """The whole model, frozen. Copies share the frozen weights."""
+    return _copy(_whole(_key(model), where))
+
+
+def _key(model: str | FreshModel) -> str:
+    return model if isinstance(model, str) else model.model_dump_json()
+
+
+def _copy(shared: Any) -> Any:
+    return deepcopy(shared, {id(value): value for value in (*shared.parameters(), *shared.buffers())})
+
+
 @lru_cache(maxsize=4)
 def _cut(model: str, first: int, where: str) -> Any:
     """The frozen upper part, once per process: all towers on it share its weights."""
@@ -118,9 +148,7 @@ def _cut(model: str, first: int, where: str) -> Any:
 
 def cut_model(model: str | FreshModel, first: int, where: str) -> tuple[Any, Injection]:
     """The model from block `first` on, frozen, and where its states are injected. Copies share the frozen weights."""
-    shared = _cut(model if isinstance(model, str) else model.model_dump_json(), first, where)
-    weights = {id(value): value for value in (*shared.parameters(), *shared.buffers())}
-    copy: Any = deepcopy(shared, weights)
+    copy = _copy(_cut(_key(model), first, where))
     blocks, injection = blocks_of(copy, where), Injection()
     blocks[first] = Entered(blocks[first], injection)
     return copy, injection
@@ -134,13 +162,28 @@ def cut_above(model: Any, first: int, where: str) -> Reached:
     blocks[first] = reached
     for number in range(first + 1, len(blocks)):
         blocks[number] = Below(blocks[number], as_tuple)
+    _check_runs(model, where)
+    return reached
+
+
+def top_blocks(model: Any, count: int, keys: Keys) -> None:
+    """Leaves the model its top `count` blocks: those below hand on what they are given. Changes the model."""
+    blocks = blocks_of(model, keys.model)
+    if count > len(blocks):
+        raise DataError(f"{keys.tower}.blocks: the model has {len(blocks)} blocks, not {count}; lower it")
+    as_tuple = _gives_tuples(model, blocks)
+    for number in range(len(blocks) - count):
+        blocks[number] = Below(blocks[number], as_tuple)
+    _check_runs(model, keys.model)
+
+
+def _check_runs(model: Any, where: str) -> None:
     try:
         _run_once(model)
     except (ValueError, TypeError, IndexError, AttributeError):
         raise DataError(
             f"{where}: the blocks of {type(model).__name__} hand on more than one hidden state; use BERT, GPT-2, Llama or the like"
         ) from None
-    return reached
 
 
 @torch.inference_mode()

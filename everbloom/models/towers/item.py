@@ -11,7 +11,8 @@ from everbloom.config import ItemModelConfig
 from everbloom.models.features.language_model import LanguageModelFeatures
 from everbloom.models.features.reduction import PrincipalMap
 from everbloom.models.towers.adapted import Grouping, adapt
-from everbloom.models.towers.blocks import ITEM_KEYS, adapted_blocks, cut_model
+from everbloom.models.towers.blocks import ITEM_KEYS, activation_bytes, adapted_blocks, cut_model
+from everbloom.models.towers.half import halved
 from everbloom.models.towers.loading import block_count
 from everbloom.models.towers.states import TextStates
 from everbloom.models.towers.tokens import pool
@@ -41,9 +42,7 @@ class ItemTower(nn.Module):
         self.reduction = None if reduction is None else _Reduction(reduction)
         self.grouping = Grouping()
         count = block_count(config.features.model, ITEM_KEYS.model)
-        first = adapted_blocks(config.tower.layers, count, ITEM_KEYS)[0]
-        self.blocks = count - first
-        """That are run."""
+        self.first = first = adapted_blocks(config.tower.layers, count, ITEM_KEYS)[0]
         self.model, self.injection = cut_model(config.features.model, first, ITEM_KEYS.model)
         adapt(self.model, config.tower, self.grouping, ITEM_KEYS)
         self.embedded = int(self.model.get_input_embeddings().weight.shape[1])
@@ -67,8 +66,7 @@ class ItemTower(nn.Module):
 
     @property
     def _token_bytes(self) -> int:
-        # Per block: norms, query, key, value, what was read, out, and three times a hidden layer of four times the width.
-        return 4 * 26 * int(self.states.shape[1]) * self.blocks
+        return activation_bytes(self.model, self.first)
 
     @property
     def width(self) -> int:
@@ -134,14 +132,8 @@ class ItemTower(nn.Module):
         """Last hidden states [rows, tokens, hidden] from the injected ones."""
         nothing = torch.zeros((1, 1, 1), device=real.device).expand(*real.shape, self.embedded)
         mask = None if bool(real.all()) else real.to(torch.int64)
-        half = torch.bfloat16 if self._halved(real.device) else torch.float32
-        with torch.autocast(real.device.type, dtype=half, enabled=half is torch.bfloat16):
+        with halved(self.dtype, real.device):
             return self.model(inputs_embeds=nothing, attention_mask=mask).last_hidden_state  # type: ignore[no-any-return]
-
-    def _halved(self, device: torch.device) -> bool:
-        if self.dtype == "auto":
-            return device.type == "cuda" and torch.cuda.is_bf16_supported()
-        return self.dtype == "bfloat16"
 
 
 @contextmanager

@@ -5,30 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
-from pydantic import Field
 
+from everbloom.config import PACKAGED, FreshModel
 from everbloom.errors import DataError
-from everbloom.registry import Table
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-PACKAGED = "minilm"
-"""Name of the model that comes as a package (all-MiniLM-L6-v2, Apache-2.0): no hub needed."""
-
-
-class FreshModel(Table):
-    """A language model of some architecture with **random weights**, which knows nothing yet: for tests, and to try an architecture whose weights
-    cannot be had."""
-
-    config: str
-    """Architecture, as `transformers` calls it: `gpt2`, `bert`, `llama`, ..."""
-    tokenizer: str = PACKAGED
-    """Whose tokenizer: `minilm` (packaged), a hub id, or a local folder."""
-    seed: int = 0
-    """Of the random weights; the same on every device."""
-    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
-    """Of the architecture, e.g. `{ n_layer = 4, n_embd = 64, n_head = 4 }`."""
 
 
 class Loaded(NamedTuple):

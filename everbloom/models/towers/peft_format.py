@@ -7,10 +7,10 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from everbloom.config import PACKAGED, FreshModel
 from everbloom.models.towers.adapted import Adapted, branches
 from everbloom.models.towers.adapters.low_rank import LowRankBranch
 from everbloom.models.towers.blocks import Entered
-from everbloom.models.towers.loading import PACKAGED, FreshModel
 
 _HUB = {PACKAGED: "sentence-transformers/all-MiniLM-L6-v2"}
 """Where others find what comes as a package."""

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from everbloom.config import ItemModelConfig, TowerConfig
+from everbloom.config import FreshModel, ItemModelConfig, TowerConfig
 from everbloom.data.catalog import Catalog
 from everbloom.methods import Progress
 from everbloom.models.features.catalogue import DEFAULT_TEXT
 from everbloom.models.features.language_model import LanguageModelFeatures
 from everbloom.models.towers.blocks import ITEM_KEYS, Keys, adapted_blocks, blocks_of, cut_above
-from everbloom.models.towers.loading import FreshModel, identity, load
+from everbloom.models.towers.loading import identity, load
 from everbloom.models.towers.tokens import rectangles, token_ids
 
 _ROWS = 64

@@ -7,6 +7,10 @@ from everbloom.report.charts.scale import Scale, short
 from everbloom.report.markup import Markup, joined, tag
 
 SIZES = {"wide": (820, 320), "narrow": (400, 300)}
+COLOURS = 8
+"""In the page's palette; what comes after has them again, in other dashes."""
+BASELINES = 1000
+"""The first colour of baselines, which are grey."""
 LEFT, RIGHT, TOP, BOTTOM = 56, 14, 12, 56
 
 
@@ -49,7 +53,11 @@ class Key:
     @property
     def classes(self) -> str:
         """Of what is drawn for it."""
-        return f"s{self.colour % 8}" + (f" turn{self.colour // 8}" if self.colour >= 8 else "")
+        if self.colour >= BASELINES:
+            return f"base base{(self.colour - BASELINES) % 3}"
+        return f"s{self.colour % COLOURS}" + (
+            f" turn{min(3, self.colour // COLOURS)}" if self.colour >= COLOURS else ""
+        )
 
 
 def picture(

@@ -1,6 +1,6 @@
 """Curves over a common axis, with level lines and bands; what they are at a place is said in one hint."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -56,18 +56,22 @@ class Axis:
 
 def line_chart(title: str, lines: Sequence[Line], x_axis: Axis, y_label: str, note: str | None = None) -> Markup:
     """At least one line with a point."""
-    places = sorted({x for line in lines for x, _ in line.points})
-    values = [y for line in lines for _, y in line.points] + [
-        end for line in lines for ends in line.band for end in ends
-    ]
+    numbers = _numbers(x_axis, _places(lines), lines)
+    return picture(title, [line.key for line in lines], line_drawing(lines, x_axis, y_label), numbers, note)
+
+
+def line_drawing(lines: Sequence[Line], x_axis: Axis, y_label: str) -> Callable[[Box], Markup]:
+    """The picture alone, drawn into a box."""
+    places = _places(lines)
+    values = [y for line in lines for _, y in line.points]
+    values += [end for line in lines for ends in line.band for end in ends]
     values += [line.level for line in lines if line.level is not None]
     bottom, top = headroom(values)
     hints = [_hint(x_axis, place, lines) for place in places]
 
     def draw(box: Box) -> Markup:
-        x = Scale(
-            places[0], places[-1], box.left + (12 if x_axis.log or len(places) < 12 else 0), box.right - 12, x_axis.log
-        )
+        margin = 12 if x_axis.log or len(places) < 12 else 0
+        x = Scale(places[0], places[-1], box.left + margin, box.right - 12, x_axis.log)
         y = Scale(bottom, top, box.bottom, box.top)
         return joined(
             axes(box, x, y, _ticks(x_axis, places, box), nice_ticks(bottom, top), x_axis.label, y_label),
@@ -79,7 +83,11 @@ def line_chart(title: str, lines: Sequence[Line], x_axis: Axis, y_label: str, no
             _columns(box, [x(place) for place in places], hints),
         )
 
-    return picture(title, [line.key for line in lines], draw, _numbers(x_axis, places, lines), note)
+    return draw
+
+
+def _places(lines: Sequence[Line]) -> list[float]:
+    return sorted({x for line in lines for x, _ in line.points})
 
 
 def _drawn(line: Line, x: Scale, y: Scale, box: Box) -> Markup:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
@@ -10,10 +11,13 @@ from string import Template
 from everbloom.report.markup import Markup, joined, tag
 from everbloom.report.section import Section
 
+PICTURE = "everbloom-picture"
+
 
 def page(title: str, subtitle: str, sections: Sequence[Section], runs: int) -> str:
     """HTML. Its security policy allows the script and the style that it holds, by their hashes, and no request to anywhere."""
-    style, script = _part("page.css"), _part("page.js")
+    style = f":root {{ {_part('light.css')} }}\n{_part('page.css')}\n{_part('picture.css')}"
+    script = _part("page.js")
     links = [tag("li", tag("a", section.title, href=f"#{section.anchor}")) for section in sections]
     bodies = [
         tag("section", tag("h2", section.title), section.body, id=section.anchor, aria_label=section.title)
@@ -31,6 +35,12 @@ def page(title: str, subtitle: str, sections: Sequence[Section], runs: int) -> s
         version=version("everbloom"),
         runs="one run" if runs == 1 else f"{runs} runs",
     )
+
+
+def picture_style() -> str:
+    """What a drawing of class `everbloom-picture` needs to stand alone, in light colours; it touches nothing else of the page it is put in."""
+    rules = re.sub(r"(?m)(^|[,}] )\.", rf"\1.{PICTURE} .", _part("picture.css"))
+    return f".{PICTURE} {{ {_part('light.css')} font-family: system-ui, sans-serif; }}\n{rules}"
 
 
 def _part(name: str) -> str:

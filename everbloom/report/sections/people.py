@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everbloom.evaluation.records import FEDERATED
-from everbloom.evaluation.user_records import read_user_records, recorded_periods, tested
+from everbloom.evaluation.user_records import of_test, read_user_records, recorded_periods
 from everbloom.report.charts.bars import bar_chart
-from everbloom.report.charts.frame import Key, table
+from everbloom.report.charts.frame import BASELINES, Key, table
 from everbloom.report.charts.lines import Axis, Line, line_chart
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
 from everbloom.report.records import RunRecords
-from everbloom.report.section import BASELINES, Section, measure_name
+from everbloom.report.section import Section, measure_name
 
 _BASELINE = "popularity"
 _PARTS = 10
@@ -68,7 +68,10 @@ def user_cases(run: RunRecords) -> Cases | None:
     if not periods:
         return None
     pairs = [
-        (read_user_records(run.path, tested(period, FEDERATED)), read_user_records(run.path, tested(period, _BASELINE)))
+        (
+            read_user_records(run.path, of_test(period, FEDERATED)),
+            read_user_records(run.path, of_test(period, _BASELINE)),
+        )
         for period in periods
     ]
     measures = list(pairs[0][0].values)

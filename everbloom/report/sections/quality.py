@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from everbloom.evaluation.records import FEDERATED
+from everbloom.report.charts.frame import BASELINES
 from everbloom.report.charts.lines import Axis, Line, line_chart
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
-from everbloom.report.section import BASELINES, Section, baselines_of, mean_line, measure_name, shared_measures
+from everbloom.report.records import RunRecords
+from everbloom.report.section import Section, baselines_of, mean_line, measure_name, shared_measures
 
 
 def quality(groups: Sequence[Group]) -> Section | None:
@@ -53,27 +55,39 @@ def tabs(name: str, panels: Sequence[tuple[str, Markup]]) -> Markup:
 
 
 def _by_round(groups: Sequence[Group], measure: str) -> Markup | None:
+    lines = quality_lines(groups, measure)
+    if not lines:
+        return None
+    return line_chart(
+        f"{measure_name(measure)} on validation, by round", lines, round_axis(groups[0].first), measure_name(measure)
+    )
+
+
+def quality_lines(groups: Sequence[Group], measure: str) -> list[Line]:
+    """A measure on validation: every group's, and the baselines of the first; none where nothing was measured."""
     lines = [
         mean_line(group.label if len(groups) > 1 else FEDERATED, colour, [run.curve(measure) for run in group.runs])
         for colour, group in enumerate(groups)
     ]
     lines = [line for line in lines if line.points]
     if not lines:
-        return None
-    first = groups[0].first
+        return []
+    end = max(x for line in lines for x, _ in line.points)
     for place, name in enumerate(baselines_of(groups)):
-        if points := first.curve(measure, name):
-            lines.append(
-                _stairs(name, BASELINES + place, points, first.starts, max(x for line in lines for x, _ in line.points))
-            )
-    marks = [
-        (start, f"period {period}") for period, start in enumerate(first.starts) if period and len(first.starts) < 20
-    ]
-    axis = Axis("round", marks=marks)
-    return line_chart(f"{measure_name(measure)} on validation, by round", lines, axis, measure_name(measure))
+        if points := groups[0].first.curve(measure, name):
+            lines.append(_stairs(name, BASELINES + place, points, end))
+    return lines
 
 
-def _stairs(name: str, colour: int, points: Sequence[tuple[float, float]], starts: Sequence[int], end: float) -> Line:
+def round_axis(run: RunRecords) -> Axis:
+    """Rounds of the whole run, with where periods begin."""
+    few = len(run.starts) < 20
+    return Axis(
+        "round", marks=[(start, f"period {period}") for period, start in enumerate(run.starts) if period and few]
+    )
+
+
+def _stairs(name: str, colour: int, points: Sequence[tuple[float, float]], end: float) -> Line:
     """A baseline is measured once a period: one level, or one for each period's rounds."""
     if len(points) == 1:
         return Line(name, colour, (), level=points[0][1])

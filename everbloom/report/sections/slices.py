@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from everbloom.evaluation.records import FEDERATED
 from everbloom.report.charts.bars import bar_chart
-from everbloom.report.charts.frame import Key
+from everbloom.report.charts.frame import BASELINES, Key
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
-from everbloom.report.section import BASELINES, Section, baselines_of, measure_name, shared_measures
+from everbloom.report.section import Section, baselines_of, measure_name, shared_measures
 from everbloom.report.sections.quality import tabs
 
 _MOST = 6

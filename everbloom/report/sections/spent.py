@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 
+from everbloom.report.charts.frame import BASELINES
 from everbloom.report.charts.lines import Axis, Line, line_chart
 from everbloom.report.groups import Group
 from everbloom.report.markup import Markup, joined, tag
-from everbloom.report.section import BASELINES, Section, ends, measure_name, shared_measures
-from everbloom.report.sections.quality import tabs
+from everbloom.report.section import Section, ends, measure_name, shared_measures
+from everbloom.report.sections.quality import round_axis, tabs
 
 
 def spent(groups: Sequence[Group]) -> Section | None:
@@ -29,15 +30,11 @@ def spent(groups: Sequence[Group]) -> Section | None:
     budgets = dict.fromkeys(group.first.experiment.privacy.epsilon for group in private)
     if len(budgets) == 1 and (budget := next(iter(budgets))) is not None:
         lines.append(Line("budget", BASELINES, (), level=budget))
-    first = groups[0].first
-    marks = [
-        (start, f"period {period}") for period, start in enumerate(first.starts) if period and len(first.starts) < 20
-    ]
     note = "Of the device that was asked most often, from the first round on: what all its messages so far may tell."
     return Section(
         "epsilon",
         "Epsilon spent",
-        line_chart("Epsilon spent, by round", lines, Axis("round", marks=marks), "epsilon", note),
+        line_chart("Epsilon spent, by round", lines, round_axis(groups[0].first), "epsilon", note),
     )
 
 

@@ -24,6 +24,8 @@ from everbloom.models.features.catalogue import catalogue_features
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.towers.states import TextStates, text_states
+from everbloom.models.towers.told import tell
+from everbloom.models.user_text import UserText
 from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 
@@ -44,6 +46,7 @@ LANGUAGE_MODEL = {
         },
     }
 }  # fmt: skip
+GPT = {"config": "gpt2", "options": {"n_embd": 16, "n_layer": 2, "n_head": 2}}
 TEXTS = [
     " ".join(("red", "lamp", "of", "the", "shop", "for", "tea")[n % 5 :][: 1 + n % 6]) + f" {n}" for n in range(ITEMS)
 ]
@@ -83,6 +86,17 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "bottleneck", "hidden": 3}, "layers": 1}},
         "content": {"lags": 3},
     },
+    "user-text": {"user": {"tower": {"model": GPT, "adapter": {"name": "lora", "rank": 2}}}},
+    "user-items": {
+        "user": {
+            "tower": {"model": GPT, "reads": "items", "blocks": 1, "layers": 1, "adapter": "bottleneck"},
+            "behaviours": True,
+        },
+    },
+    "two-towers": {
+        "items": {**LANGUAGE_MODEL, "tower": {"layers": 1}, "embedding": False, "bias": "none"},
+        "user": {"tower": {"model": GPT}, "text": {"max_tokens": 18}},
+    },
     "tower-reduced": {
         "score": "mlp",
         "items": {**LANGUAGE_MODEL, "tower": {"adapter": "ffa-lora"}, "feature_dim": 5, "bias": "features"},
@@ -104,6 +118,8 @@ CLIP_NORMS = {
     "tower-lora": 4.8,
     "tower-bottleneck": 4.8,
     "tower-reduced": 1.9,
+    "user-items": 6.3,
+    "two-towers": 0.85,
     "gated-bias": 1.7,
 }
 """Norms that about half of the examples' gradients exceed; of the other variants: 8.5."""
@@ -144,7 +160,11 @@ class Case:
     def model(self) -> Recommender:
         """The same anew each time."""
         features, texts = _inputs(self.config)
-        model = build_recommender(ITEMS, features, self.config, 1, texts)
+        tower = self.config.user.tower
+        told = None
+        if tower is not None and tower.reads == "text":
+            told = tell(UserText(self.config.user.text), TEXTS, tower)
+        model = build_recommender(ITEMS, features, self.config, 1, texts, told)
         drawn = torch.Generator().manual_seed(2)
         with torch.no_grad():
             for parameter in model.parameters():

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from everbloom.evaluation.user_records import UserRecords, looked_back, tested
+from everbloom.evaluation.user_records import UserRecords, looked_back, of_test
 from server.run_directory import RunDirectory
 from simulation.continual.people import RESAMPLES, Population, compared
 
@@ -21,7 +21,7 @@ def write(path, level, after=None):
         UserRecords(users[which], users[which], {"ndcg@10": values[which].astype(np.float32)}).write(path, name)
 
     for period in range(1, PERIODS):
-        keep(tested(period, "federated"), users, level[:, period])
+        keep(of_test(period, "federated"), users, level[:, period])
         keep(looked_back(period - 1, period), PANEL, level[:, period])
         for past in range(1, period + 1):
             keep(looked_back(period, past), PANEL, again[:, past])

@@ -1,0 +1,64 @@
+"""What tests of a real fleet share."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from client.service.calls import call
+from everbloom.experiment import Experiment
+from everbloom.study import Study
+from server.observer import Silent
+from simulation.fleet.fleet import Fleet
+from simulation.fleet.running import follow_run, start_run
+
+DEVICES = int(os.environ.get("EVERBLOOM_FLEET_DEVICES", "6"))
+ROUNDS = 5
+
+
+class RunningFleet:
+    """A fleet, its study, and how to run experiments on it."""
+
+    def __init__(self, fleet: Fleet, study: Study) -> None:
+        self.fleet = fleet
+        self.study = study
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.study.experiment
+
+    def run(self, name: str, between=lambda: None, **federation: Any) -> Path:
+        """The directory of a finished run; `between` is called about once a second."""
+        experiment = self.experiment
+        if federation:
+            changed = experiment.federation.model_copy(update=federation)
+            experiment = experiment.model_copy(update={"federation": changed})
+        out = self.fleet.server.runs / name
+        number = start_run(self.fleet.server, experiment, out, len(self.fleet.devices))
+        follow_run(self.fleet.server, number, out, Silent(), between)
+        return out
+
+    def rounds_done(self, name: str) -> int:
+        records = self.fleet.server.runs / name / "rounds.jsonl"
+        return records.read_bytes().count(b"\n") if records.is_file() else 0
+
+    def spent(self, number: int) -> int:
+        """Rounds in a device's ledger."""
+        return int(call(self.fleet.devices[number], "GET", "/privacy")["rounds"])
+
+    def being_trained(self) -> bool:
+        """Whether some device is at work on a task."""
+        return any(call(device, "GET", "/status")["training"] for device in self.fleet.devices)
+
+
+def parameters(run: Path) -> np.ndarray:
+    """The global model at the end of a run."""
+    (arrays,) = (run / "checkpoint").glob("*.safetensors")
+    return load_file(arrays)["parameters"]
+
+
+def records(run: Path, name: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / f"{name}.jsonl").read_text().splitlines()]

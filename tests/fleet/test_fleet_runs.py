@@ -1,0 +1,157 @@
+"""Runs of a real fleet: equal to their simulation, also when the server's parts are killed in the middle; what devices show afterwards."""
+
+import json
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from real_fleet import DEVICES, ROUNDS, RunningFleet, parameters, records
+
+from client.service.calls import call
+from everbloom.errors import InputError
+from server.deployment.control import control
+from server.observer import Silent
+from simulation.fleet.fleet import EXEC, LINK, PROXY, device_name, node_name
+from simulation.fleet.running import follow_run, start_run
+
+
+def once(condition: Callable[[], bool], act: Callable[[], None]) -> Callable[[], None]:
+    """Acts the first time that the condition holds."""
+    done: list[bool] = []
+
+    def look() -> None:
+        if not done and condition():
+            done.append(True)
+            act()
+
+    return look
+
+
+def test_the_global_model_equals_the_simulation(fleet, simulated):
+    out = fleet.run("plain")
+    np.testing.assert_allclose(parameters(out), parameters(simulated), rtol=0, atol=1e-5)
+    rounds = records(out, "rounds")
+    assert [(record["clients"], record["failed"]) for record in rounds] == [(DEVICES, 0)] * ROUNDS
+    assert [record["epsilon"] for record in rounds] == [record["epsilon"] for record in records(simulated, "rounds")]
+    delivered = [told for told in records(out, "log") if told["event"] == "delivered"]
+    assert [(told["what"], told["devices"], told["failed"]) for told in delivered] == [
+        ("catalogue", DEVICES, 0),
+        ("model", DEVICES, 0),
+    ]
+    moved = parameters(out) - fleet.study.layout.flat(fleet.study.new_model())
+    assert np.abs(moved).max() > 1e-3, "it learnt"
+    found, expected = (
+        json.loads((out / "summary.json").read_text()),
+        json.loads((simulated / "summary.json").read_text()),
+    )
+    assert found["test"]["full"]["ndcg@10"] == pytest.approx(expected["test"]["full"]["ndcg@10"], abs=1e-5)
+    metrics = (fleet.fleet.server.metrics).read_text()
+    assert f'everbloom_updates_total{{experiment="movielens-small"}} {DEVICES * ROUNDS}\n' in metrics
+    assert 'everbloom_failures_total{experiment="movielens-small"} 0\n' in metrics
+    print("seconds a round:", [record["seconds"] for record in rounds])  # noqa: T201 - shown by `make e2e`
+
+
+def test_recommendations_change_after_feedback_and_a_further_round(fleet):
+    device = fleet.fleet.devices[0]
+    before = call(device, "GET", "/model")["model"]
+
+    def shown() -> list[str]:
+        return [one["item"] for one in call(device, "GET", "/recommendations", {"n": 10})["items"]]
+
+    first = shown()
+    assert len(set(first)) == 10
+    assert shown() == first
+    call(device, "POST", "/feedback", body={"item": first[0], "verdict": "like"})
+    call(device, "POST", "/feedback", body={"item": first[1], "verdict": "not-for-me"})
+    second = shown()
+    assert not {first[0], first[1]} & set(second)
+    fleet.run("further", rounds=1)
+    assert call(device, "GET", "/model")["model"]["version"] != before["version"]
+    third = shown()
+    assert not {first[0], first[1]} & set(third)
+    assert third != second
+    # What was shown here is no part of a comparison with a simulation that knows nothing of it.
+    for event in call(device, "GET", "/events", {"n": 1})["events"]:
+        call(device, "DELETE", f"/events/{event['id']}")
+
+
+def test_a_superlink_killed_in_a_round_goes_on_from_its_database(fleet: RunningFleet, simulated):
+    """And a proxy killed in another: the same model, no device asked twice, nothing failed."""
+    parts = fleet.fleet
+    charged = [fleet.spent(number) for number in range(DEVICES)]
+
+    def kill_link() -> None:
+        parts.started.end(LINK)
+        time.sleep(2)
+        parts.start_link()
+
+    def kill_proxy() -> None:
+        parts.started.end(PROXY)
+        time.sleep(2)
+        parts.start_proxy()
+
+    kills = [
+        once(lambda: fleet.rounds_done("killed") == 1 and fleet.being_trained(), kill_link),
+        once(lambda: fleet.rounds_done("killed") == 2 and fleet.being_trained(), kill_proxy),
+    ]
+    out = fleet.run("killed", between=lambda: [kill() for kill in kills])
+    assert [(record["clients"], record["failed"]) for record in records(out, "rounds")] == [(DEVICES, 0)] * ROUNDS
+    np.testing.assert_allclose(parameters(out), parameters(simulated), rtol=0, atol=1e-5)
+    assert [fleet.spent(number) - before for number, before in enumerate(charged)] == [ROUNDS] * DEVICES
+
+
+def test_a_killed_supernode_costs_its_device_a_round_and_nothing_else(fleet: RunningFleet):
+    parts = fleet.fleet
+    tried = [0.0]
+
+    def start_again() -> None:
+        """As a service manager does, every ten seconds: the link lets it in again once it has noticed that it was gone, within a minute."""
+        if (
+            fleet.rounds_done("lame") >= 2
+            and node_name(0) not in parts.started.running()
+            and time.monotonic() > tried[0]
+        ):
+            tried[0] = time.monotonic() + 10
+            parts.start_node(0)
+
+    killed = once(lambda: fleet.rounds_done("lame") == 1, lambda: parts.started.end(node_name(0)))
+    out = fleet.run("lame", between=lambda: (killed(), start_again()), reply_timeout=45.0, rounds=12)
+    clients = [record["clients"] for record in records(out, "rounds")]
+    assert clients[0] == DEVICES
+    assert set(clients) == {DEVICES, DEVICES - 1}
+    assert clients[-1] == DEVICES, "it is back"
+    assert call(parts.devices[0], "GET", "/status")["training"] is False
+
+
+def test_a_server_that_was_killed_resumes_and_counts_what_devices_were_charged(fleet: RunningFleet):
+    """The ServerApp and all that runs it: the round under way is done again, at a charge of its own, and the server knows that."""
+    parts, name = fleet.fleet, "resumed"
+    charged = fleet.spent(0)
+
+    def kill() -> None:
+        parts.started.end(EXEC)
+
+    with pytest.raises(InputError, match="--resume"):
+        fleet.run(name, between=once(lambda: fleet.rounds_done(name) == 2 and fleet.being_trained(), kill), rounds=3)
+    parts.start_executor()
+    out = parts.server.runs / name
+    number = start_run(parts.server, fleet.experiment, out, DEVICES, resume=True)
+
+    follow_run(parts.server, number, out, Silent())
+    rounds = records(out, "rounds")
+    assert [record["round"] for record in rounds] == [1, 2, 3]
+    assert fleet.spent(0) - charged == 4
+    asked = [json.loads(line) for line in (out / "asked.jsonl").read_text().splitlines()]
+    assert [one["round"] for one in asked] == [1, 2, 3, 3]
+
+
+def test_all_parts_are_still_there(fleet: RunningFleet):
+    fleet.fleet.started.check(fleet.fleet.parts())
+    with control(fleet.fleet.server) as link:
+        assert sum(node.status == "online" for node in link.nodes()) == DEVICES
+
+
+def test_logs_hold_no_traceback_of_the_device_services(fleet: RunningFleet):
+    for number in range(DEVICES):
+        assert "Traceback" not in fleet.fleet.started.log(device_name(number)).read_text()
