@@ -33,6 +33,7 @@ MODELS = {
     "embedding alone": {"dim": 64},
     "features, 2 layers": {"dim": 64, "items": FEATURES},
     "and a content match": {"dim": 64, "items": FEATURES, "content": {}},
+    "and prior, co-occurrence": {"dim": 64, "items": FEATURES, "content": {}, "prior": {}, "cooccurrence": {}},
     "MLP score": {"dim": 64, "items": FEATURES, "score": "mlp"},
 }
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 
 from everbloom.data.events import BEHAVIOURS
-from everbloom.errors import InputError
+from everbloom.errors import ConfigError, InputError
 from everbloom.models.exported import CATALOGUE, CONFIG, ITEMS, NAMES, PARAMETERS, save_exported
 from everbloom.models.features.language_model import LanguageModelFeatures
 from everbloom.models.onnx_graph import OPSET, check_exporter, graph_names, write_onnx
@@ -17,6 +17,7 @@ from everbloom.models.recommender import Recommender, compared_by
 from everbloom.models.settled import settled
 from everbloom.models.towers.peft_format import save_adapters
 from server.model_card import model_card
+from server.run_directory import RunDirectory
 from simulation.trained import Trained, open_trained
 
 GRAPH, TOWER, CARD = "recommender.onnx", "item_tower", "README.md"
@@ -31,6 +32,11 @@ def export_run(run: Path, out: Path, onnx: bool, console: Console, progress: Con
         raise InputError(f"{out}: exists, and nothing is written over; give another --out")
     if onnx:
         check_exporter()
+    if RunDirectory.open(run, "to export").experiment.model.user.tower is not None:
+        raise ConfigError(
+            "model.user.tower: a model whose histories are read by a language model has no export; export one with the usual user encoder, "
+            "or use the run's checkpoint"
+        )
     trained = open_trained(run, progress, "to export")
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

@@ -108,6 +108,11 @@ def _reader(trained: Trained) -> TextReader:
 def _described(trained: Trained, phrases: list[str], progress: Console) -> Person:
     """Somebody who has met each phrase as if it were an item, and has not searched."""
     study = trained.study
+    tower = study.experiment.model.user.tower
+    if tower is not None and tower.reads == "text":
+        raise ConfigError(
+            'model.user.tower: this model reads histories as tokens of known items, and has none of other words; use --user, or reads = "items"'
+        )
     reader = _reader(trained)
     with progress_bar(progress, "reading the words") as bar:
         read = reader.read(phrases, bar)
@@ -131,10 +136,14 @@ def _described(trained: Trained, phrases: list[str], progress: Console) -> Perso
 def _recommended(trained: Trained, person: Person, asked: Asked, progress: Console) -> list[Recommended]:
     layout = layout_of(person.model)
     scorer = ModelScorer(person.model, layout, layout.flat(person.model), person.log)
+    possible = np.ones(person.model.item.items, dtype=np.bool_)
+    possible[len(trained.study.dataset.catalog) :] = False  # phrases
+    given: dict[str, Any] = {"now": trained.now, "personal": person.personal, "available": possible}
+    given["repeats"] = trained.study.experiment.protocol.repeats
     if not asked.why:
-        return Recommending(scorer).recommend(person.log, asked.n, now=trained.now, personal=person.personal)
+        return Recommending(scorer).recommend(person.log, asked.n, **given)
     recommending = Recommending(scorer, _parts(trained, progress))
-    found = recommending.recommend_with_reasons(person.log, asked.n, now=trained.now, personal=person.personal)
+    found = recommending.recommend_with_reasons(person.log, asked.n, **given)
     items = len(trained.study.dataset.catalog)
     return [
         replace(one, reasons=tuple(replace(r, behaviours=(SAID,)) if r.item >= items else r for r in one.reasons))

@@ -69,8 +69,9 @@ def without_each(log: EventLog, piece: NDArray[np.int64]) -> EventLog:
     return without(log, [np.zeros(len(piece), dtype=np.bool_), *(piece == number for number in range(count))])
 
 
-def asked_now(log: EventLog, available: NDArray[np.bool_], now: int) -> Cases:
-    """Every user of a log, who is asked at time `now` and has nothing to be found; `available` [items] can be recommended."""
+def asked_now(log: EventLog, available: NDArray[np.bool_], now: int, repeats: bool = False) -> Cases:
+    """Every user of a log, who is asked at time `now` and has nothing to be found; `available` [items] can be recommended, with `repeats` also what
+    the user has met."""
     return Cases(
         user=np.arange(log.users, dtype=np.int32),
         history_start=log.offsets[:-1],
@@ -79,4 +80,5 @@ def asked_now(log: EventLog, available: NDArray[np.bool_], now: int) -> Cases:
         target_offsets=np.zeros(log.users + 1, dtype=np.int64),
         available=available,
         period_start=now,
+        repeats=repeats,
     )

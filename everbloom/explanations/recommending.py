@@ -61,14 +61,16 @@ class Recommending:
         now: int,
         available: NDArray[np.bool_] | None = None,
         personal: NDArray[np.float32] | None = None,
+        repeats: bool = False,
     ) -> list[Recommended]:
         """The `n` best items for the only user of a log who is asked at time `now`, best first; fewer if there are not so many.
 
-        As in evaluation, what the user has met is left out, and what is not `available` [items] (None: everything is). `personal` [personal]: what
-        the user's device has learnt for itself.
+        As in evaluation, what the user has met is left out unless `repeats` are wanted, and what is not `available` [items] (None: everything is).
+        `personal` [personal]: what the user's device has learnt for itself.
         """
         scorer = self._scorer(log, personal)
-        cases = asked_now(log, np.ones(self.items, dtype=np.bool_) if available is None else available, now)
+        possible = np.ones(self.items, dtype=np.bool_) if available is None else available
+        cases = asked_now(log, possible, now, repeats)
         scores = scorer.score(cases, np.array([0]))
         best = rank(cases, log, self.items, lambda positions: scores, n).items[0]
         return [Recommended(int(item), float(scores[0, item])) for item in best if item != NO_ITEM]
@@ -115,10 +117,11 @@ class Recommending:
         now: int,
         available: NDArray[np.bool_] | None = None,
         personal: NDArray[np.float32] | None = None,
+        repeats: bool = False,
         most: int = 3,
     ) -> list[Recommended]:
         """`recommend`, then `explain`."""
-        best = self.recommend(log, n, now=now, available=available, personal=personal)
+        best = self.recommend(log, n, now=now, available=available, personal=personal, repeats=repeats)
         items = np.array([one.item for one in best], dtype=np.int64)
         return self.explain(log, items, now=now, personal=personal, most=most)
 

@@ -18,6 +18,8 @@ from everbloom.config import CooccurrenceConfig
 
 EXACT = 3
 """Signals that look for the candidate itself."""
+_FEW = 16
+"""Less than this part of a catalogue is looked for item by item, and not found in a row as long as the catalogue."""
 
 
 class Cooccurrence(nn.Module):
@@ -72,10 +74,14 @@ class Cooccurrence(nn.Module):
         weight = self.weight.weight[0]
         vectors = None if self.features is None else functional.embedding(items, self.features)
         read = self.read(items, length.unsqueeze(1), vectors).squeeze(2)
-        scores = torch.zeros((len(items), len(candidates)), device=items.device)
-        for signal in range(EXACT):
-            found = torch.zeros((len(items), count), device=items.device).scatter_add_(1, items, read[:, signal])
-            scores += weight[signal] * found.index_select(1, candidates).log1p_()
+        exact = read[:, :EXACT]
+        if len(candidates) < count // _FEW:
+            found = exact @ (items.unsqueeze(2) == candidates).float()
+        else:
+            place = items.unsqueeze(1).expand_as(exact)
+            found = exact.new_zeros((*exact.shape[:2], count)).scatter_add_(2, place, exact)
+            found = found.index_select(2, candidates)
+        scores = torch.einsum("s,usc->uc", weight[:EXACT], found.log1p_())
         if vectors is not None:
             assert features is not None, "candidates have features where the catalogue has"
             scores += weight[EXACT] * ((read[:, EXACT].unsqueeze(1) @ vectors).squeeze(1) @ features.T)

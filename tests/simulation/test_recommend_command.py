@@ -204,3 +204,34 @@ def test_what_devices_have_learnt_for_themselves_counts(call):
     assert "damaged checkpoint" in error
     assert len(found) == 2
     assert answer(call, "--text", "red", "-n", 1)  # somebody new has no device
+
+
+TOWER = """
+[model.user.tower]
+reads = "READS"
+[model.user.tower.model]
+config = "gpt2"
+options = { n_embd = 16, n_layer = 2, n_head = 2 }
+"""
+
+
+@pytest.mark.parametrize("reads", ["text", "items"])
+def test_a_language_model_that_reads_histories(call, reads):
+    text = EXPERIMENT.replace("feedforward = 1", "feedforward = 1\ndropout = 0" + TOWER.replace("READS", reads))
+    Path("small.toml").write_text(text.replace("rounds = 2", "rounds = 1"))
+    assert call("run", "small.toml", "--out", "run")[0] == 0
+    found = answer(call, "--user", "u3", "--why", "-n", 2)
+    assert len(found) == 2
+    code, _, error = call("recommend", "run", "--text", "red toys")
+    assert (code, "has none of other words" in error) == ((2, True) if reads == "text" else (0, False))
+    code, _, error = call("export", "run", "--out", "new", "--no-onnx")
+    assert code == 2
+    assert "has no export" in error
+
+
+def test_what_is_bought_again_is_recommended_again(call):
+    """Where the protocol asks for repeats."""
+    protocol = 'name = "timeline"\ncut = "counts"\nperiods = 2\nrepeats = true'
+    Path("small.toml").write_text(EXPERIMENT.replace('name = "leave-one-out"', protocol))
+    assert call("run", "small.toml", "--out", "run")[0] == 0
+    assert len(answer(call, "--user", "u3", "-n", 99)) == 12
