@@ -1,11 +1,11 @@
-# make demo: install and run the main job on the embedded data set.   make test: everything CI checks.
+# make demo: install and run the main job on the embedded data set.   make test: everything CI checks.   make docs: the site.
 # make bench: measure against other engines, each in an environment of its own; hours of nothing else on the machine give the best numbers.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: demo test lint types layers unit bench clean
+.PHONY: demo test lint types layers unit docs bench clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/everbloom demo
@@ -24,6 +24,9 @@ layers: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+docs: $(VENV)/.installed-test
+	$(BIN)/mkdocs build --strict
 
 # An engine that cannot be installed is left out, and the results say so.
 bench: $(VENV)/.installed-demo
@@ -60,4 +63,4 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@ $(VENV)/.installed-demo
 
 clean:
-	rm -rf $(VENV) .venv-bench-ray .venv-bench-pfl build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-bench-ray .venv-bench-pfl build dist site .mypy_cache .ruff_cache .pytest_cache

@@ -18,6 +18,7 @@ from server.noise import secret_noise
 from server.roster import call_roll
 from server.run_directory import RunDirectory, refuse_existing
 from server.summary import write_summary
+from server.tracking import check_tracking, tracked
 
 app = ServerApp()
 _log = logging.getLogger("flwr")
@@ -53,14 +54,20 @@ def main(grid: Grid, context: Context) -> None:
     refuse_existing(path)
     study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
     check_measurements(study)
+    check_tracking(experiment)
     if opening_of(study.plan).unanswered and experiment.federation.checkpoint_every > 1:
         raise ConfigError(
             "federation.checkpoint_every: a round that is done again after a crash would release a second model uncharged; set it to 1"
         )
     roster = call_roll(grid, nodes, float(timeout), study.clients)
     run = RunDirectory.create(path, experiment)
-    state = Federation(study, run, grid, roster, LogObserver(), initial_state(study), secret_noise).run()
-    write_summary(run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)")
+    with tracked(experiment, run, LogObserver()) as (observer, finish):
+        state = Federation(study, run, grid, roster, observer, initial_state(study), secret_noise).run()
+        finish(
+            write_summary(
+                run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)"
+            )
+        )
 
 
 def _progress(what: str) -> Any:
