@@ -114,7 +114,8 @@ class DeviceStore:
     def _workbench(self, log: EventLog, terms: Terms) -> Workbench:
         if terms.model.user.gaps:
             log.check_time("model.user.gaps")
-        return stored_workbench(self.folder, terms.model_dump_json())
+        searched = log.searches.texts if terms.model.user.searches else ()
+        return stored_workbench(self.folder, terms.model_dump_json(), searched)
 
 
 def rehearsal() -> ClientApp:
@@ -137,10 +138,9 @@ def new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | 
 
 
 @lru_cache(maxsize=2)
-def stored_workbench(folder: Path, terms_json: str) -> Workbench:
-    """What the terms make of the catalogue in a device's folder; the last two are kept."""
+def stored_workbench(folder: Path, terms_json: str, searched: tuple[str, ...] = ()) -> Workbench:
+    """What the terms make of the catalogue in a device's folder, and of what its owner searched for; the last two are kept."""
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
-    searches = EventLog.open(folder / "events").searches.texts if terms.model.user.searches else ()
-    content = device_content(catalog, terms.text, terms.model, searches)
+    content = device_content(catalog, terms.text, terms.model, searched)
     return build_workbench(terms, catalog.first_seen, *content)

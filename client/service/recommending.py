@@ -54,6 +54,7 @@ class LoadedModel:
         fixed = settled(model)
         own = layout_of(fixed)
         self.recommending = Recommending(ModelScorer(fixed, own, own.flat(fixed), log))
+        self.reads_searches = stored.config.user.searches
         self.personal = personal_of(folder.personal, stored, layout.size("personal"))
         self._catalog, self._text = catalog, stored.text
 
@@ -81,12 +82,14 @@ class Recommender:
         self.catalog = Catalog.open(folder.path / "catalog")
         self.events = OwnEvents(folder.store)
         self._stamp: object = None
+        self._searched: tuple[str, ...] = ()
         self._loaded: LoadedModel | None = None
         self.title = lru_cache(maxsize=4096)(self._title)
 
     def work(self, header: dict[str, Any], body: bytes) -> Frame:
         """See `Work`."""
-        model, log, now = self._model(), self.events.log(), int(time.time())
+        log, now = self.events.log(), int(time.time())
+        model = self._model(log)
         if log.has_time and len(log):
             now = max(now, int(log.time[-1]))  # the clock may have been put back
         reasons = header["do"] == "why" or header["reasons"]
@@ -102,16 +105,16 @@ class Recommender:
             found = find(log, header["n"], now=now, available=available, personal=model.personal)
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
 
-    def _model(self) -> LoadedModel:
-        stamp = [
-            _stamp(path)
-            for path in (self.folder.model, self.folder.personal, self.folder.path / "catalog" / "catalog.json")
-        ]
-        if self._loaded is None or stamp != self._stamp:
-            self.catalog = Catalog.open(self.folder.path / "catalog")
+    def _model(self, log: EventLog) -> LoadedModel:
+        catalog = self.folder.path / "catalog"
+        stamp = [_stamp(path) for path in (self.folder.model, self.folder.personal, catalog / "catalog.json")]
+        searched = tuple(log.searches.texts)
+        known = self._loaded is not None and stamp == self._stamp
+        if self._loaded is None or not known or (self._loaded.reads_searches and searched != self._searched):
+            self.catalog = Catalog.open(catalog)
             self.title.cache_clear()
-            self._loaded = LoadedModel(self.folder, self.catalog, self.events.log())
-            self._stamp = stamp
+            self._loaded = LoadedModel(self.folder, self.catalog, log)
+            self._stamp, self._searched = stamp, searched
             _give_back()
         return self._loaded
 
