@@ -1,7 +1,8 @@
 """What a device's service costs: `python -m benchmarks.device [--items N] [--requests N]`.
 
 Prints the time that the thin ClientApp adds to a message in a fresh process, the service's memory at rest and with the model loaded, and how long
-recommendations take over HTTP while new events come in. Memory is resident memory, of all the service's processes together.
+recommendations take over HTTP while new events come in. Memory is the resident memory of the service's processes added up, libraries that they share
+counted for each.
 """
 
 import argparse

@@ -133,12 +133,7 @@ class _Federation:
         here = ["--insecure", "--host", "127.0.0.1", "--port"]
         # A SuperLink left to itself puts its SuperExec into a session of its own, where it would outlive us for a while.
         self._launch(started, _LINK, ["flower-superlink", *here, str(link), "--isolation", "process"])
-        stores = [
-            export_device(self.study, user, self.folder / "devices" / str(user)) for user in range(len(self.nodes))
-        ]
-        introduce(stores)
-        for store, name, port in zip(stores, self.nodes, ports, strict=True):
-            config = f"store={json.dumps(str(store.folder))}"
+        for config, name, port in zip(self._devices(), self.nodes, ports, strict=True):
             node = ["flower-supernode", *here, str(port), "--superlink", address, "--node-config", config]
             self._launch(started, name, node, OMP_NUM_THREADS="1")
         deadline = time.monotonic() + _START_SECONDS
@@ -151,6 +146,14 @@ class _Federation:
             time.sleep(0.1)
         self._launch(started, _EXEC, ["flower-superexec", "--insecure", "--runtime-api-address", address])
         return self._launch(started, _RUN, self._flwr_run(address))
+
+    def _devices(self) -> list[str]:
+        """Makes every user's device; the SuperNodes' configurations, which say where they are."""
+        stores = [
+            export_device(self.study, user, self.folder / "devices" / str(user)) for user in range(len(self.nodes))
+        ]
+        introduce(stores)
+        return [f"store={json.dumps(str(store.folder))}" for store in stores]
 
     def _launch(
         self, started: Processes, name: str, command: Sequence[str], **environment: str

@@ -3,11 +3,13 @@
 No Flower, no Opacus: what is imported here is what a loaded device costs in memory.
 """
 
+import ctypes
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +47,25 @@ class LoadedModel:
         model = build_recommender(len(catalog), features, stored.config, stored.seed)
         layout = layout_of(model)
         layout.check(stored.schema, "the stored model")
-        scorer = ModelScorer(model, layout, stored.parameters, log)
-        self.recommending = Recommending(scorer, parts_of(model, features, {}))
+        self.recommending = Recommending(ModelScorer(model, layout, stored.parameters, log))
         self.personal = personal_of(folder.personal, stored, layout.size("personal"))
-        self.values = FieldValues(catalog, stored.text)
+        self._features = features
+        self._catalog, self._text = catalog, stored.text
+
+    @cached_property
+    def explaining(self) -> Recommending:
+        """The same with what reasons take on top, once they are asked for."""
+        scorer = self.recommending.scorer
+        made = Recommending(scorer, parts_of(scorer.model, self._features, {}))
+        _give_back()
+        return made
+
+    @cached_property
+    def values(self) -> FieldValues:
+        """What items have in common."""
+        made = FieldValues(self._catalog, self._text)
+        _give_back()
+        return made
 
 
 class Recommender:
@@ -67,7 +84,8 @@ class Recommender:
         model, log, now = self._model(), self.events.log(), int(time.time())
         if log.has_time and len(log):
             now = max(now, int(log.time[-1]))  # the clock may have been put back
-        recommending = model.recommending
+        reasons = header["do"] == "why" or header["reasons"]
+        recommending = model.explaining if reasons else model.recommending
         if header["do"] == "why":
             found = recommending.explain(
                 log, np.array([header["item"]], dtype=np.int64), now=now, personal=model.personal
@@ -75,7 +93,7 @@ class Recommender:
         else:
             available = np.ones(len(self.catalog), dtype=np.bool_)
             available[list(self.events.judged())] = False
-            find = recommending.recommend_with_reasons if header["reasons"] else recommending.recommend
+            find = recommending.recommend_with_reasons if reasons else recommending.recommend
             found = find(log, header["n"], now=now, available=available, personal=model.personal)
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
 
@@ -89,6 +107,7 @@ class Recommender:
             self.title.cache_clear()
             self._loaded = LoadedModel(self.folder, self.catalog, self.events.log())
             self._stamp = stamp
+            _give_back()
         return self._loaded
 
     def _told(self, one: Recommended, model: LoadedModel, language: str | None) -> Mapping[str, Any]:
@@ -110,6 +129,12 @@ class Recommender:
     def _title(self, number: int) -> str:
         titles = self.catalog.fields.get("title")
         return (titles[number] if titles is not None else "") or self.catalog.item_ids[number]
+
+
+def _give_back() -> None:
+    """Returns to the system what loading needed for a moment, where the C library can (glibc): some 30 MB."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -87,7 +87,8 @@ def _hosts(port: int) -> tuple[str, ...]:
 
 
 def _listen(port: int) -> socket.socket:
-    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # By its protocol's number asyncio knows a socket whose answers must not wait for acknowledgements (TCP_NODELAY): 40 ms each otherwise.
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind(("127.0.0.1", port))

@@ -10,6 +10,9 @@ from typing import Any
 from client.frames import LENGTHS, Frame, FrameError, lengths, pack, parse
 from everbloom.errors import InputError
 
+_GIVES_BACK = {"MALLOC_TRIM_THRESHOLD_": "131072", "MALLOC_MMAP_THRESHOLD_": "131072"}
+"""glibc: memory that is free goes back to the system at once, also after large tensors that lived for a moment."""
+
 
 class WorkerFailed(InputError):
     """A process of the service ended, or failed, without an answer."""
@@ -64,7 +67,7 @@ class Worker:
         if self._process is None or self._process.returncode is not None:
             nice = ("nice", "-n", str(self._nice)) if self._nice else ()
             command = (*nice, sys.executable, "-m", self.module, str(self.folder))
-            environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+            environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2", **_GIVES_BACK}
             self._process = await asyncio.create_subprocess_exec(
                 *command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment
             )
