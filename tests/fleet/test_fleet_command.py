@@ -29,6 +29,34 @@ def left_of(folder: Path) -> list[str]:
     return found
 
 
+def run(out: Path) -> None:
+    """An operator's `deploy run` from another terminal, and what it leaves."""
+    words = [
+        "run",
+        str(out / "experiment.toml"),
+        "-d",
+        str(out / "server"),
+        "--devices",
+        "2",
+        "-s",
+        "federation.rounds=1",
+    ]
+    told = subprocess.run(
+        [sys.executable, "-m", "simulation.cli", "deploy", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert told.returncode == 0, told.stdout + told.stderr
+    assert "0 failed" in told.stdout
+    rounds = (out / "server" / "runs" / "smoke" / "rounds.jsonl").read_text().splitlines()
+    assert [json.loads(line)["clients"] for line in rounds] == [2, 2]
+    look = [sys.executable, "-m", "simulation.cli", "deploy", "status", "-d", str(out / "server"), "--json"]
+    seen = json.loads(subprocess.run(look, capture_output=True, text=True, check=True, timeout=120).stdout)
+    assert [run["outcome"] for run in seen["runs"]] == ["completed"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_fleet_comes_up_and_ends_without_a_trace(tmp_path, number):
     if nginx_program() is None:
@@ -63,6 +91,8 @@ def test_a_fleet_comes_up_and_ends_without_a_trace(tmp_path, number):
         assert doctor.returncode == 0, doctor.stdout
         assert "/v1/control/list-runs: closed" in doctor.stdout
         assert "clock: within" in doctor.stdout
+        if number == signal.SIGINT:
+            run(out)
         process.send_signal(number)
         assert process.wait(timeout=120) in (130, 143)
     finally:
