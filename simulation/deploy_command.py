@@ -118,11 +118,19 @@ def status(
         console.print(json.dumps(told), markup=False, highlight=False, soft_wrap=True)
         return
     online = sum(node.status == "online" for node in nodes)
-    console.print(_table(f"{len(nodes)} nodes, {online} online", ("node", "name", "status", "last change"),
-                         [(str(node.id), node.name, node.status, node.last_seen) for node in nodes]))  # fmt: skip
-    console.print(_table(f"{len(runs)} runs", ("run", "status", "MB up", "MB down"),
-                         [(str(run.id), run.outcome or run.status, f"{run.bytes_up / 1e6:.1f}", f"{run.bytes_down / 1e6:.1f}")
-                          for run in runs]))  # fmt: skip
+    listed = [(str(node.id), node.name, node.status, node.last_seen) for node in nodes]
+    console.print(_table(f"{len(nodes)} nodes, {online} online", ("node", "name", "status", "last change"), listed))
+    done = [
+        (
+            str(run.id),
+            run.outcome or run.status,
+            f"{run.bytes_up / 1e6:.1f}",
+            f"{run.bytes_down / 1e6:.1f}",
+            f"{run.device_seconds:.0f}",
+        )
+        for run in runs
+    ]
+    console.print(_table(f"{len(runs)} runs", ("run", "status", "MB up", "MB down", "device seconds"), done))
 
 
 @deploy_app.command()

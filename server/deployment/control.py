@@ -49,6 +49,8 @@ class Run:
     details: str
     bytes_up: int
     bytes_down: int
+    device_seconds: float
+    """That ClientApps ran, on all devices together."""
 
 
 class Control:
@@ -127,7 +129,13 @@ def control(folder: DeploymentFolder) -> Iterator[Control]:
 def _run(told: Any) -> Run:
     status = told.status
     return Run(
-        told.run_id, status.status, status.sub_status, status.details, int(told.bytes_recv), int(told.bytes_sent)
+        told.run_id,
+        status.status,
+        status.sub_status,
+        status.details,
+        int(told.bytes_recv),
+        int(told.bytes_sent),
+        round(float(told.clientapp_runtime), 3),
     )
 
 

@@ -16,7 +16,7 @@ from everbloom.experiment import Experiment, parse_experiment
 def experiment_of(experiment: Experiment, users: int, folder: Path) -> Experiment:
     """The experiment on `users` of its people, those with most events; their events and items are written to `folder` as tables.
 
-    All of them are asked in every round, as the smallest cohorts are. Raises `ConfigError` if there are fewer people, or the experiment wants more.
+    Its cohort is the experiment's, as far as there are so many. Raises `ConfigError` if there are fewer people.
     """
     dataset = prepare(experiment.data)
     if dataset.events.users < users:
@@ -26,10 +26,7 @@ def experiment_of(experiment: Experiment, users: int, folder: Path) -> Experimen
     # The tables are written in order, ties and all, and cleaned.
     tables["data"] = {**tables["data"], "source": _source(dataset, folder), "cleaning": {}, "tie_order": "file"}
     tables.get("evaluation", {}).pop("candidates", None)  # a file of the original's
-    federation = tables["federation"]
-    federation["cohort"] = (
-        users if federation["cohort"] == 1.0 else min(int(experiment.federation.cohort_size(users)), users)
-    )
+    tables["federation"]["cohort"] = experiment.federation.cohort_size(users)
     return parse_experiment(tables, where="the fleet's experiment")
 
 

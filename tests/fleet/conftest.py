@@ -51,6 +51,9 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
             "evaluation.every=1",
             "model.items.features={name='tfidf', dims=16}",
             "runtime.workers=1",
+            # So few people hit nothing among the first ten of thousands: a measure that moves chooses the model.
+            "evaluation.k=[5, 10, 1000]",
+            "evaluation.select=ndcg@1000",
         ]
         experiment = load_experiment(REPO / "configs" / "movielens-small.toml", overrides)
         experiment = experiment_of(experiment, DEVICES, folder / "data")

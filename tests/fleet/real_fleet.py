@@ -11,6 +11,7 @@ from safetensors.numpy import load_file
 from client.service.calls import call
 from everbloom.experiment import Experiment
 from everbloom.study import Study
+from everbloom.wire import Task
 from server.observer import Silent
 from simulation.fleet.fleet import Fleet
 from simulation.fleet.running import follow_run, start_run
@@ -44,6 +45,12 @@ class RunningFleet:
     def rounds_done(self, name: str) -> int:
         records = self.fleet.server.runs / name / "rounds.jsonl"
         return records.read_bytes().count(b"\n") if records.is_file() else 0
+
+    def task(self, round: int) -> Task:
+        """Of the first period, on the initial model."""
+        study = self.study
+        parameters = study.layout.flat(study.new_model())
+        return Task(parameters, study.layout.schema, study.terms, 0, round, study.window(0))
 
     def spent(self, number: int) -> int:
         """Rounds in a device's ledger."""

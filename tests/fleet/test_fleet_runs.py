@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 from real_fleet import DEVICES, ROUNDS, RunningFleet, parameters, records
 
+from client.app import ask
 from client.service.calls import call
 from everbloom.errors import InputError
+from everbloom.signing import sign
+from everbloom.wire import TRAIN, Update
+from server.deployment.certificates import read_task_key
 from server.deployment.control import control
 from server.observer import Silent
 from simulation.fleet.fleet import EXEC, LINK, PROXY, device_name, node_name
@@ -62,18 +66,19 @@ def test_recommendations_change_after_feedback_and_a_further_round(fleet):
     first = shown()
     assert len(set(first)) == 10
     assert shown() == first
-    call(device, "POST", "/feedback", body={"item": first[0], "verdict": "like"})
-    call(device, "POST", "/feedback", body={"item": first[1], "verdict": "not-for-me"})
-    second = shown()
-    assert not {first[0], first[1]} & set(second)
-    fleet.run("further", rounds=1)
-    assert call(device, "GET", "/model")["model"]["version"] != before["version"]
-    third = shown()
-    assert not {first[0], first[1]} & set(third)
-    assert third != second
-    # What was shown here is no part of a comparison with a simulation that knows nothing of it.
-    for event in call(device, "GET", "/events", {"n": 1})["events"]:
-        call(device, "DELETE", f"/events/{event['id']}")
+    try:
+        call(device, "POST", "/feedback", body={"item": first[0], "verdict": "like"})
+        call(device, "POST", "/feedback", body={"item": first[1], "verdict": "not-for-me"})
+        second = shown()
+        assert not {first[0], first[1]} & set(second)
+        fleet.run("further", rounds=1)
+        assert call(device, "GET", "/model")["model"]["version"] != before["version"]
+        third = shown()
+        assert not {first[0], first[1]} & set(third)
+        assert third != second
+    finally:  # it is no part of a comparison with a simulation that knows nothing of it
+        for item in first[:2]:
+            call(device, "DELETE", f"/feedback/{item}")
 
 
 def test_a_superlink_killed_in_a_round_goes_on_from_its_database(fleet: RunningFleet, simulated):
@@ -155,3 +160,17 @@ def test_all_parts_are_still_there(fleet: RunningFleet):
 def test_logs_hold_no_traceback_of_the_device_services(fleet: RunningFleet):
     for number in range(DEVICES):
         assert "Traceback" not in fleet.fleet.started.log(device_name(number)).read_text()
+
+
+def test_a_duplicated_message_is_answered_with_the_same_bytes_and_charged_once(fleet: RunningFleet):
+    socket, before = str(fleet.fleet.devices[1].socket), fleet.spent(1)
+    content = fleet.task(1).pack()
+    sign(content, read_task_key(fleet.fleet.server.task_key))
+    first, second = (Update.unpack(ask(socket, "twice", TRAIN, content)) for _ in range(2))
+    np.testing.assert_array_equal(first.delta, second.delta)
+    assert fleet.spent(1) == before + 1
+    other = fleet.task(2).pack()
+    sign(other, read_task_key(fleet.fleet.server.task_key))
+    with pytest.raises(InputError, match="another message of this id"):
+        ask(socket, "twice", TRAIN, other)
+    assert fleet.spent(1) == before + 1
