@@ -1,6 +1,7 @@
 """`everbloom deploy ...` and `everbloom doctor`: a federation on real devices."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -205,7 +206,7 @@ def _passphrase() -> bytes | None:
     return given.encode() or None
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column)
