@@ -1,6 +1,7 @@
 """`everbloom deploy ...` and `everbloom doctor`: a federation on real devices."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -120,7 +121,7 @@ def status(
     online = sum(node.status == "online" for node in nodes)
     listed = [(str(node.id), node.name, node.status, node.last_seen) for node in nodes]
     console.print(_table(f"{len(nodes)} nodes, {online} online", ("node", "name", "status", "last change"), listed))
-    done = [
+    counted = [
         (
             str(run.id),
             run.outcome or run.status,
@@ -130,7 +131,7 @@ def status(
         )
         for run in runs
     ]
-    console.print(_table(f"{len(runs)} runs", ("run", "status", "MB up", "MB down", "device seconds"), done))
+    console.print(_table(f"{len(runs)} runs", ("run", "status", "MB up", "MB down", "device seconds"), counted))
 
 
 @deploy_app.command()
@@ -205,7 +206,7 @@ def _passphrase() -> bytes | None:
     return given.encode() or None
 
 
-def _table(title: str, columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> Table:
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
         table.add_column(column)
