@@ -121,7 +121,7 @@ def status(
     online = sum(node.status == "online" for node in nodes)
     listed = [(str(node.id), node.name, node.status, node.last_seen) for node in nodes]
     console.print(_table(f"{len(nodes)} nodes, {online} online", ("node", "name", "status", "last change"), listed))
-    done = [
+    counted = [
         (
             str(run.id),
             run.outcome or run.status,
@@ -131,7 +131,7 @@ def status(
         )
         for run in runs
     ]
-    console.print(_table(f"{len(runs)} runs", ("run", "status", "MB up", "MB down", "device seconds"), done))
+    console.print(_table(f"{len(runs)} runs", ("run", "status", "MB up", "MB down", "device seconds"), counted))
 
 
 @deploy_app.command()
