@@ -185,7 +185,9 @@ def _example(model: Recommender) -> tuple[dict[str, torch.Tensor], dict[str, dic
     """Inputs to trace with, and which of their axes vary."""
     events = min(3, model.history - 1)
     with torch.no_grad():
-        catalogue = CatalogueVectors(*(None if part is None else part.clone() for part in model.catalogue()))  # type: ignore[arg-type]
+        catalogue = model.catalogue().take(
+            torch.arange(model.item.items)
+        )  # copies: the tracer tells inputs apart by their memory
     codes = torch.zeros((1, events + 1), dtype=torch.int64)
     beside = Circumstances(codes[:, 1:].clone(), codes.clone(), codes.clone())
     example = graph_inputs(model, torch.zeros((1, events), dtype=torch.int64), beside, catalogue)

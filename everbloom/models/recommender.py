@@ -36,10 +36,13 @@ class CatalogueVectors(NamedTuple):
     vectors: torch.Tensor
     bias: torch.Tensor
     features: torch.Tensor | None = None
+    whole: bool = False
+    """Whether these are all items as they are, in order: then histories' items can be looked up among them."""
 
     def take(self, which: torch.Tensor) -> "CatalogueVectors":
         """The items at these positions."""
-        return CatalogueVectors(*(None if part is None else part[which] for part in self))  # type: ignore[arg-type]
+        features = None if self.features is None else self.features[which]
+        return CatalogueVectors(self.items[which], self.vectors[which], self.bias[which], features)
 
 
 class Signals(NamedTuple):
@@ -151,7 +154,7 @@ class Recommender(nn.Module):
         """All items' vectors."""
         vectors, bias = self.item.catalogue()
         items = torch.arange(len(vectors), device=vectors.device)
-        return CatalogueVectors(items, vectors, bias, compared_by(self))
+        return CatalogueVectors(items, vectors, bias, compared_by(self), whole=True)
 
     def rank_catalogue(
         self,
@@ -184,7 +187,7 @@ class Recommender(nn.Module):
 
     def _histories(self, items: torch.Tensor, catalogue: CatalogueVectors) -> torch.Tensor:
         """Vectors [users, events, dim] of histories' items; a tower's, which are dear, come from the catalogue's where that is whole."""
-        if self.item.tower is None or len(catalogue.vectors) != self.item.items:
+        if self.item.tower is None or not catalogue.whole:
             vectors: torch.Tensor = self.item(items)[0]
             return vectors
         return functional.embedding(items, catalogue.vectors)
