@@ -130,8 +130,8 @@ def test_a_killed_supernode_costs_its_device_a_round_and_nothing_else(fleet: Run
 
 
 def test_a_server_that_was_killed_resumes_and_exceeds_no_budget(fleet: RunningFleet):
-    """The ServerApp and all that runs it die in the second round of three. It is done again at a charge of its own, which the server counts; so the third,
-    for which the plan left no room, is not done.
+    """The ServerApp and all that runs it die in the second round of three. It is done again at a charge of its own, which the server counts; so the
+    third, for which the plan left no room, is not done.
     """
     parts, name = fleet.fleet, "resumed"
     charged = [fleet.spent(number) for number in range(DEVICES)]
