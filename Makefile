@@ -1,4 +1,4 @@
-# make demo: install and run the main job on the embedded data set.   make test: everything CI checks.
+# make demo: install and run the main job on the embedded data set.   make test: everything CI checks.   make docs: the site.
 # make bench: measure against other engines, each in an environment of its own; hours of nothing else on the machine give the best numbers.
 PYTHON ?= python3
 VENV := .venv
@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
 # make e2e: a fleet of six devices behind a proxy, killed here and there; wants nginx, five minutes and some 6 GB.
-.PHONY: demo test lint types layers unit e2e bench clean
+.PHONY: demo test lint types layers unit docs e2e bench clean
 
 demo: $(VENV)/.installed-demo
 	$(BIN)/everbloom demo
@@ -25,6 +25,9 @@ layers: $(VENV)/.installed-test
 
 unit: $(VENV)/.installed-test
 	$(BIN)/pytest
+
+docs: $(VENV)/.installed-test
+	$(BIN)/mkdocs build --strict
 
 e2e: $(VENV)/.installed-test
 	$(BIN)/pytest -m fleet -v -rP tests/fleet
@@ -64,4 +67,4 @@ $(VENV)/.installed-test: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@ $(VENV)/.installed-demo
 
 clean:
-	rm -rf $(VENV) .venv-bench-ray .venv-bench-pfl build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) .venv-bench-ray .venv-bench-pfl build dist site .mypy_cache .ruff_cache .pytest_cache

@@ -14,6 +14,7 @@ from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import InputError, PrivacyError
 from everbloom.learning.candidates import draw_negatives, known_items
+from everbloom.learning.counting import Voters, count_each
 from everbloom.learning.examples import Examples, build_examples
 from everbloom.learning.rehearsal import old_examples, rehearsed
 from everbloom.privacy.mechanisms.distributed import DistributedPlan
@@ -102,6 +103,26 @@ class Device:
         personal = self._personal(bench, task)
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
+        counts = task.terms.model.counts_in(task.round)
+        delta = self._vote(bench, task) if counts else self._learnt(bench, task, personal)
+        if bench.plan is not None:
+            self.ledger.commit(bench.plan, task.period, task.round)
+        return delta
+
+    def _vote(self, bench: Workbench, task: Task) -> NDArray[Any]:
+        """The answer to a round that counts."""
+        weight = positive_weights(self.events, task.terms.labels)
+        randomness = self.randomness.draws(task.period, task.round)
+        examples = None
+        if bench.plan is not None and bench.plan.dp_sgd is not None:
+            draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
+            terms, length = task.terms, task.terms.model.user.history
+            examples = build_examples(self.events, weight, task.window, terms.learning, length, True, draws)
+        voters = Voters(self.events, weight, task.window, lambda: (randomness,), examples)
+        return count_each(bench.plan, bench.layout, voters, task.clip_norm)[0]  # type: ignore[no-any-return]
+
+    def _learnt(self, bench: Workbench, task: Task, personal: NDArray[np.float32]) -> NDArray[Any]:
+        """The answer to a round that learns."""
         draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
         # Negatives may come from the public seed: they are uniform over the items that there are and tell nothing about the device.
         known = known_items(bench.first_seen, task.window)
@@ -115,8 +136,6 @@ class Device:
         if bench.plan is not None and (release := bench.plan.release) is not None:
             bound = bench.plan.clip_norm if task.clip_norm is None else task.clip_norm
             delta = release.finish(torch.from_numpy(delta)[None], bound, [randomness.noise])[0]
-        if bench.plan is not None:
-            self.ledger.commit(bench.plan, task.period, task.round)
         return delta
 
     def _examples(

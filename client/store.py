@@ -19,7 +19,9 @@ from everbloom.data.catalog import Catalog
 from everbloom.data.events import EventLog
 from everbloom.data.home import feature_cache
 from everbloom.errors import DataError, PrivacyError
-from everbloom.models.features.catalogue import features_of
+from everbloom.models.features.catalogue import features_of, with_searches
+from everbloom.models.towers.states import item_states
+from everbloom.models.towers.told import told_items
 from everbloom.privacy.budget import Budget
 from everbloom.wire import Terms
 
@@ -115,7 +117,8 @@ class DeviceStore:
     def _workbench(self, log: EventLog, terms: Terms) -> Workbench:
         if terms.model.user.gaps:
             log.check_time("model.user.gaps")
-        return stored_workbench(self.folder, terms.model_dump_json())
+        searched = log.searches.texts if terms.model.user.searches else ()
+        return stored_workbench(self.folder, terms.model_dump_json(), searched)
 
 
 def rehearsal() -> ClientApp:
@@ -137,10 +140,17 @@ def new_or_kept_ledger(path: Path, budget: Budget | None, period_share: float | 
     return SqliteLedger(path, account.ledger)
 
 
+def _quiet(done: int, total: int) -> None:
+    pass
+
+
 @lru_cache(maxsize=2)
-def stored_workbench(folder: Path, terms_json: str) -> Workbench:
-    """What the terms make of the catalogue in a device's folder; the last two are kept."""
+def stored_workbench(folder: Path, terms_json: str, searched: tuple[str, ...] = ()) -> Workbench:
+    """What the terms make of the catalogue in a device's folder, and of what its owner searched for; the last two are kept."""
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
-    features = features_of(catalog, terms.text, terms.model.items, feature_cache(), lambda done, total: None)
-    return build_workbench(terms, catalog.first_seen, features)
+    features = features_of(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
+    features = with_searches(features, searched, terms.model, None, _quiet)
+    texts = item_states(catalog, terms.text, terms.model.items, feature_cache(), _quiet)
+    told = told_items(catalog, terms.text, terms.model)
+    return build_workbench(terms, catalog.first_seen, features, texts, told)

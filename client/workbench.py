@@ -8,8 +8,12 @@ from numpy.typing import NDArray
 
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
+from everbloom.learning.places import check_places
+from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
+from everbloom.models.towers.states import TextStates
+from everbloom.models.towers.told import ToldItems
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
 from everbloom.wire import Task, Terms
@@ -44,9 +48,19 @@ class Workbench:
                 )
 
 
-def build_workbench(terms: Terms, first_seen: NDArray[np.int64], features: NDArray[np.float32] | None) -> Workbench:
-    """`first_seen` [items], `features` [items, width] or None. Raises `PrivacyError` if the terms' claim cannot be kept."""
-    model = build_recommender(len(first_seen), features, terms.model, terms.seed)
+def build_workbench(
+    terms: Terms,
+    first_seen: NDArray[np.int64],
+    features: ItemFeatures | None,
+    texts: TextStates | None = None,
+    told: ToldItems | None = None,
+) -> Workbench:
+    """`first_seen` [items]; `texts` where the language model of the items is fine-tuned, `told` where one reads histories.
+
+    Raises `PrivacyError` if the terms' claim cannot be kept, `ConfigError` if the model cannot be asked for the examples' positions.
+    """
+    model = build_recommender(len(first_seen), features, terms.model, terms.seed, texts, told)
+    check_places(model, terms.learning)
     layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
     if plan is not None:

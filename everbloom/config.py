@@ -11,23 +11,29 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny, model_validator
 
 from everbloom.methods import (
+    ADAPTERS,
     AVAILABILITIES,
     CONTINUAL_METHODS,
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
+    MODALITIES,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
+    Adapter,
     Availability,
     ContinualMethod,
     Exploration,
     FeatureEncoder,
     Mechanism,
+    Modality,
     Objective,
     ServerOptimizer,
     Source,
+    Tracker,
     UserModel,
 )
 from everbloom.registry import Table
@@ -80,17 +86,91 @@ class ProtocolConfig(Table):
     """timeline: the first so many calendar units (or, below 1, this fraction of all events) make period 0."""
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """timeline: the last part of a period's events, by global time, validates its rounds and is learnt in the next period."""
+    repeats: bool = False
+    """timeline: what a person has met before is ranked and to be found like anything else, as where goods are bought over and over. Default: only
+    what is new to a person counts."""
     origin: PositiveInt | None = None
     """timeline: look at this period of those above as if it were the next one: all before it is period 0, it is period 1, and nothing after it
     exists. Several origins make a rolling evaluation (`everbloom rolling`)."""
+
+
+def _modalities(tables: Any) -> Any:
+    """Those that are switched off are left out; a table without `name` is the method that its key names."""
+    if not isinstance(tables, Mapping):
+        return tables
+    there = {key: table for key, table in tables.items() if table is not None and table != "none"}
+    known = MODALITIES.names()
+    return {
+        key: {"name": key, **table} if key in known and isinstance(table, Mapping) else table
+        for key, table in there.items()
+    }
+
+
+ModalityKey = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]*$")]
+
+
+PACKAGED = "minilm"
+"""Name of the model that comes as a package (all-MiniLM-L6-v2, Apache-2.0): no hub needed."""
+
+
+class FreshModel(Table):
+    """A language model of some architecture with **random weights**, which knows nothing yet: for tests, and to try an architecture whose weights
+    cannot be had."""
+
+    config: str
+    """Architecture, as `transformers` calls it: `gpt2`, `bert`, `llama`, ..."""
+    tokenizer: str = PACKAGED
+    """Whose tokenizer: `minilm` (packaged), a hub id, or a local folder."""
+    seed: int = 0
+    """Of the random weights; the same on every device."""
+    options: dict[str, bool | int | float | str] = Field(default_factory=dict)
+    """Of the architecture, e.g. `{ n_layer = 4, n_embd = 64, n_head = 4 }`."""
+
+
+class AdaptersConfig(Table):
+    """Which of a language model's layers have adapters; everything else of it stays frozen."""
+
+    adapter: Annotated[SerializeAsAny[Adapter], BeforeValidator(ADAPTERS.parse)] = Field(
+        default_factory=lambda: ADAPTERS.parse("ffa-lora")
+    )
+    layers: PositiveInt | Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = 2
+    """So many of the top blocks have adapters, or the blocks with these numbers (from 0). What lies below the lowest of them is computed once per
+    text and cached."""
+    modules: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
+    """Names of the linear layers in a block that have a branch, as PEFT's `target_modules`; default: what is usual for the adapter and the
+    architecture (LoRA: query and value)."""
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """What the frozen part computes in. `auto`: bfloat16 on a GPU that has it, else float32. Adapters are float32 always."""
+
+
+class TowerConfig(AdaptersConfig):
+    """The language model of the items' texts is fine-tuned on the devices, through adapters in some of its blocks."""
+
+    states: Literal["float32", "float16"] = "float32"
+    """How the cached hidden states are kept; float16 takes half the space."""
 
 
 class ItemModelConfig(Table):
     """Item vector = adapter(frozen features) + embedding; and a bias."""
 
     features: Annotated[SerializeAsAny[FeatureEncoder], BeforeValidator(FEATURE_ENCODERS.parse)] | None = None
+    """Of the items' texts: one kind of content, which needs no list of modalities."""
+    modalities: Annotated[
+        dict[ModalityKey, Annotated[SerializeAsAny[Modality], BeforeValidator(MODALITIES.parse)]],
+        BeforeValidator(_modalities),
+    ] = Field(default_factory=dict)
+    """Instead of `features`: several kinds of content, each a table of its own with a name of your choice, `[model.items.modalities.price]`. Where
+    that is a method's, `name` may be left out; `-s model.items.modalities.price=none` switches one off."""
+    fusion: Literal["gated", "linear"] = "gated"
+    """How modalities become one vector. `gated`: an adapter each, mixed by weights that depend on the item's content; `linear`: one adapter over all
+    of them, which is where the gated one starts from. Either way an item that lacks a modality has a vector of the usual length."""
     feature_dim: PositiveInt | None = None
     """Public reduction (PCA over the catalogue) of the features to this width; None keeps them whole."""
+    tower: TowerConfig | None = None
+    """Fine-tune the language model of `features` itself: an item's features are then what it makes of the text with its adapters, which change
+    nothing at first. None: features stay frozen."""
+    train_adapter: bool = True
+    """False: the adapter stays the orthogonal map it begins as and is not sent, so that of the items' texts nothing is learnt."""
     embedding: bool = True
     """A collaborative vector per item, added to the adapted features."""
     embedding_scale: PositiveFloat = 1.0
@@ -101,6 +181,35 @@ class ItemModelConfig(Table):
     bias_scale: PositiveFloat = 1.0
     """Unit of the bias parameters. Under a clip norm it decides how much of a gradient's norm, hence of the privacy budget, goes to popularity."""
 
+    @property
+    def described(self) -> bool:
+        """Whether items have features of their content."""
+        return self.features is not None or bool(self.modalities)
+
+    @property
+    def text_block(self) -> int:
+        """Which of the modalities is that of texts (the first, if several are); -1: none is."""
+        if self.features is not None:
+            return 0
+        return next((place for place, kind in enumerate(self.modalities.values()) if kind.text_encoder is not None), -1)
+
+    @property
+    def text_encoder(self) -> FeatureEncoder | None:
+        """What encodes the items' texts."""
+        if self.features is not None or self.text_block < 0:
+            return self.features
+        return list(self.modalities.values())[self.text_block].text_encoder
+
+    @model_validator(mode="after")
+    def _one_way_to_say_it(self) -> "ItemModelConfig":
+        if self.features is not None and self.modalities:
+            raise ValueError(
+                "features is the one modality of a model without a list of them; give [model.items.modalities] or features, not both"
+            )
+        if self.modalities and self.feature_dim is not None:
+            raise ValueError("feature_dim belongs to features; give a modality its own dims")
+        return self
+
 
 class ContentConfig(Table):
     """Content match: similarity of a candidate's text to those of the last events. A prior that works before anything is learnt."""
@@ -109,6 +218,79 @@ class ContentConfig(Table):
     """How many of the last events are compared; one weight each."""
     strength: PositiveFloat = 8.0
     """Initial weight of the last event's cosine; the others start at nothing."""
+    learn: bool = True
+    """Whether the weights are learnt; else they stay as they begin and are not sent."""
+
+
+class PriorConfig(Table):
+    """Popularity prior: how many people wanted an item lately, added to every score. It is counted, not learnt: a period begins with rounds in which
+    devices answer with which items they wanted, through the same mechanism, at the same charge as any other round."""
+
+    rounds: PositiveInt = 1
+    """Rounds of counting that each period begins with, beside its `federation.rounds`."""
+    decay: Annotated[float, Field(ge=0, le=1)] = 0.5
+    """What is left of older counts when a new period's are added."""
+    smoothing: PositiveFloat = 1.0
+    """Unit of the counts, below which they hardly differ: so many standard deviations of the mechanism's noise (without privacy: so many people)."""
+    strength: Annotated[float, Field(ge=0)] = 1.0
+    """Initial weight of log(1 + count)."""
+    learn: bool = True
+    """Whether the weight is learnt; else it stays as it begins and is not sent."""
+
+
+class CooccurrenceConfig(Table):
+    """Item-to-item co-occurrence within a device's own history: whether a candidate, or what resembles it, came with the last events before."""
+
+    window: PositiveInt = 5
+    """Events at most so far from each other have come together."""
+    recent: PositiveInt = 5
+    """How many of the last events' companions are looked for."""
+    decay: Fraction = 0.9
+    """How much less each event further back counts."""
+    sharpness: PositiveFloat = 4.0
+    """Power of the cosine by which other events resemble the last ones, where there are features."""
+    strength: Annotated[float, Field(ge=0)] = 1.0
+    """Initial weight of each signal."""
+    learn: bool = True
+    """Whether the weights are learnt; else they stay as they begin and are not sent."""
+
+
+class UserTextConfig(Table):
+    """A history in words: for a language model that reads it, and for people."""
+
+    language: Literal["en", "zh"] = "en"
+    """Whose ready phrases are used; other languages by `phrases` of their own."""
+    phrases: dict[BehaviourName, str] = Field(default_factory=dict)
+    """Own phrases instead, by behaviour: `{ view = "watched: {items}" }`."""
+    item: str | None = None
+    """Template of an item in a history; default: `data.text`. A search is told in its own words."""
+    layout: Literal["chronological", "grouped"] = "chronological"
+    """`chronological`: in the order of the events, what follows with the same behaviour joined; `grouped`: one phrase a behaviour."""
+    max_events: PositiveInt = 50
+    """The most recent events that are told."""
+    max_tokens: PositiveInt = 256
+    """And of these as many, newest first, as make at most so many tokens."""
+
+    @model_validator(mode="after")
+    def _phrases_name_items(self) -> "UserTextConfig":
+        for behaviour, phrase in self.phrases.items():
+            if phrase.count("{items}") != 1:
+                raise ValueError(f"phrases.{behaviour} must name {{items}} once, given: {phrase!r}")
+        return self
+
+
+class UserTowerConfig(AdaptersConfig):
+    """A language model reads the history, in place of the transformer; it is fine-tuned on the devices, through adapters."""
+
+    model: str | FreshModel = PACKAGED
+    """`minilm` (packaged), a hub id, or a local folder; or a table: an architecture with random weights."""
+    reads: Literal["text", "items"] = "text"
+    """`text`: the behaviour told in words, as [model.user.text] says. `items`: the item vectors, in place of the embeddings of tokens; the language
+    model's blocks are then the sequence encoder, and must be causal."""
+    blocks: PositiveInt | None = None
+    """`reads = "items"`: only so many of the top blocks are run; default: all."""
+    item_tokens: PositiveInt = 16
+    """`reads = "text"`: at most so many tokens of an item's words."""
 
 
 class UserModelConfig(Table):
@@ -128,9 +310,14 @@ class UserModelConfig(Table):
     gaps: bool = False
     """Read how long ago the event before was, at each event and when the next one is to be predicted. Wants timestamps and `protocol.name =
     "timeline"`, which says when that is."""
+    searches: bool = False
+    """Read what was last searched for, before each event and before what is to be predicted: the search's text, by the encoder of the items' texts,
+    which must be a language model. Other models read past searches."""
     personal: bool = False
     """Every device has an offset of its user vectors that it learns for itself, with `learning.personal_rate`, keeps from round to round, and never
     sends."""
+    text: UserTextConfig = UserTextConfig()
+    tower: UserTowerConfig | None = None
 
 
 class ModelConfig(Table):
@@ -140,6 +327,8 @@ class ModelConfig(Table):
     items: ItemModelConfig = ItemModelConfig()
     user: UserModelConfig = UserModelConfig()
     content: ContentConfig | None = None
+    prior: PriorConfig | None = None
+    cooccurrence: CooccurrenceConfig | None = None
     score: Literal["dot", "mlp"] = "dot"
     """`dot`: u . i. `mlp`: W [u, i] with one hidden layer (a purely linear W over the pair would rank items alike for every user)."""
 
@@ -147,15 +336,42 @@ class ModelConfig(Table):
     def _consistent(self) -> "ModelConfig":
         if self.dim % self.user.heads:
             raise ValueError(f"dim {self.dim} must be a multiple of user.heads {self.user.heads}")
-        if self.items.features is None and not self.items.embedding:
+        if not self.items.described and not self.items.embedding:
             raise ValueError(
                 "items need features or an embedding; set items.embedding = true or give [model.items.features]"
             )
-        if self.items.features is None and (self.items.feature_dim or self.items.bias == "features" or self.content):
+        if not self.items.described and (self.items.feature_dim or self.items.bias == "features" or self.content):
             raise ValueError(
-                'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features]'
+                'items.feature_dim, items.bias = "features" and [model.content] need [model.items.features] or modalities'
             )
+        self._check_user_tower()
+        encoder = self.items.text_encoder
+        if self.user.searches and not (encoder is not None and encoder.of_each_text_alone):
+            raise ValueError(
+                "user.searches needs items whose texts are encoded one by one, so that a device can encode what was searched for; "
+                'set items.features = { name = "lm" }'
+            )
+        if self.items.tower is not None and not (self.items.features is not None and self.items.features.tunable):
+            raise ValueError('[model.items.tower] fine-tunes a language model; set items.features = { name = "lm" }')
         return self
+
+    def counts_in(self, round: int) -> bool:
+        """Whether devices count in this round of a period (from 1), and do not learn."""
+        return self.prior is not None and round <= self.prior.rounds
+
+    def _check_user_tower(self) -> None:
+        tower, user = self.user.tower, self.user
+        if tower is None:
+            return
+        if user.gaps or user.searches or (user.behaviours and tower.reads == "text"):
+            key = "gaps" if user.gaps else "searches" if user.searches else "behaviours"
+            raise ValueError(f"[model.user.tower] does not read user.{key}; leave it out")
+        if tower.reads == "text" and tower.blocks is not None:
+            raise ValueError('user.tower.blocks goes with reads = "items": a text is read by the whole model')
+        if tower.reads == "text" and user.text.layout != "chronological":
+            raise ValueError(
+                'user.text.layout = "grouped" tells no order, so there is no place of an event in it; use "chronological" with [model.user.tower]'
+            )
 
 
 class LearningConfig(Table):
@@ -273,7 +489,7 @@ class FederationConfig(Table):
     """The server's side."""
 
     rounds: PositiveInt = 100
-    """Rounds per period."""
+    """Rounds of learning per period; those that a [model.prior] counts in come before them."""
     cohort: PositiveInt | Fraction = 1.0
     """Clients per round: a number, or a fraction of the population."""
     sampler: Literal["uniform", "poisson"] = "uniform"
@@ -422,3 +638,10 @@ class RuntimeConfig(Table):
     bit: this tests the protocol, and slows everything down."""
     address: str | None = None
     """ray: an existing cluster, "auto" or e.g. "10.0.0.1:6379"; default: one is started on this machine for the run."""
+
+
+class TrackingConfig(Table):
+    """Where a run's numbers go beside its JSON lines, which are always written; never changes a result."""
+
+    trackers: tuple[Annotated[SerializeAsAny[Tracker], BeforeValidator(TRACKERS.parse)], ...] = ()
+    """Names, or tables with a name and options. `everbloom run --track NAME` sets it."""

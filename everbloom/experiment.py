@@ -4,6 +4,7 @@ import difflib
 import json
 import tomllib
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, get_args
 
@@ -23,6 +24,7 @@ from everbloom.config import (
     PrivacyConfig,
     ProtocolConfig,
     RuntimeConfig,
+    TrackingConfig,
 )
 from everbloom.errors import ConfigError
 from everbloom.registry import MethodProblems, Table
@@ -45,6 +47,7 @@ class Experiment(Table):
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> "Experiment":
@@ -57,14 +60,19 @@ class Experiment(Table):
                 f'model.user.gaps: under protocol.name = "{self.protocol.name}" only the measured event itself says when its item is asked for, '
                 'which would be a look at the future; use protocol.name = "timeline", or model.user.gaps = false'
             )
+        if self.protocol.repeats and self.protocol.name != "timeline":
+            raise ValueError(
+                f'protocol.repeats: under protocol.name = "{self.protocol.name}" what is to be found is always ranked; '
+                'use protocol.name = "timeline", or protocol.repeats = false'
+            )
         return self
 
     def rounds(self, period: int) -> int:
-        """Rounds of a period."""
-        usual = self.federation.rounds
-        if self.continual is None:
-            return usual
-        return self.continual.method.rounds(period, usual, self.continual.warm_rounds or usual)
+        """Rounds of a period: those that count, and those that learn."""
+        rounds = self.federation.rounds
+        if self.continual is not None:
+            rounds = self.continual.method.rounds(period, rounds, self.continual.warm_rounds or rounds)
+        return rounds + self.model.prior.rounds if rounds and self.model.prior is not None else rounds
 
     def to_toml(self) -> str:
         """The resolved experiment file; `load` of it gives an equal experiment."""
@@ -79,15 +87,16 @@ def load_experiment(path: Path, overrides: Iterable[str] = ()) -> Experiment:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not a TOML file: {error}") from None
+    return parse_experiment(tables, where=str(path), overrides=overrides)
+
+
+def parse_experiment(tables: Mapping[str, Any], where: str = "experiment", overrides: Iterable[str] = ()) -> Experiment:
+    """Validates the tables of an experiment file and `overrides`, as above; `where` heads the message of a `ConfigError`."""
+    changed = deepcopy(dict(tables))
     for override in overrides:
-        _apply(tables, override)
-    return parse_experiment(tables, where=str(path))
-
-
-def parse_experiment(tables: Mapping[str, Any], where: str = "experiment") -> Experiment:
-    """Validates the tables of an experiment file; `where` heads the message of a `ConfigError`."""
+        _apply(changed, override)
     try:
-        return Experiment.model_validate(dict(tables))
+        return Experiment.model_validate(changed)
     except ValidationError as error:
         raise ConfigError(f"{where}: {'; '.join(_problems(error, Experiment))}") from None
 

@@ -1,4 +1,4 @@
-"""Mean and interval over the seeds of an experiment, for one thing measured or for the difference of two measured with the same seeds."""
+"""Mean and interval over the seeds of an experiment (and over people), for one thing measured or for the difference of two with the same seeds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,9 +12,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """Mean over seeds and half the width of its 95% interval, None for one seed: mean +- t_{n-1} s / sqrt(n).
+    """A mean over seeds and half the width of its 95% interval, None for one seed.
 
-    It tells of training's randomness (initial parameters, cohorts, negatives, noise) for these people; nothing of other people.
+    `of` and `paired`, mean +- t_{n-1} s / sqrt(n), tell of training's randomness (initial parameters, cohorts, negatives, noise) for these people,
+    and nothing of other people; `of_people` tells of both.
     """
 
     mean: float
@@ -38,6 +39,25 @@ class Estimate:
         None without such a seed.
         """
         return cls.of([value - reference[seed] for seed, value in values.items() if seed in reference])
+
+    @classmethod
+    def of_people(cls, values: Sequence[float], deviation: float) -> "Estimate | None":
+        """For other seeds and other people: `values`, one a seed, and the standard deviation of their mean over resampled users (all seeds of a user
+        together).
+
+        Where users and seeds are crossed, the variance of the mean is that of users over their number, plus that of seeds over theirs, plus that of
+        both together over the product. The bootstrap's is the first and the last, the seeds' s^2 / n the second and the last; their sum counts the
+        last twice, so the interval is rather too wide. It is mean +- t_f sqrt(sum), with the degrees of freedom f of Satterthwaite (1946), few where
+        the seeds' part is large. None without values, no interval for one.
+        """
+        if len(values) < 2:
+            return cls.of(values)
+        n, users = len(values), deviation**2
+        seeds = float(np.var(values, ddof=1)) / n if min(values) < max(values) else 0.0
+        if users + seeds == 0:
+            return cls(float(np.mean(values)), 0.0)
+        freedom = math.inf if seeds == 0 else (users + seeds) ** 2 * (n - 1) / seeds**2
+        return cls(float(np.mean(values)), float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * math.sqrt(users + seeds))
 
     @property
     def low(self) -> float | None:

@@ -3,11 +3,15 @@
 To add a method: one file with a frozen class that implements the contract, one line here, one experiment file that uses it.
 """
 
+import importlib.util
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from pydantic import PositiveFloat, PositiveInt
+
+from everbloom.errors import ConfigError
 from everbloom.registry import Method, Registry
 
 if TYPE_CHECKING:
@@ -15,15 +19,19 @@ if TYPE_CHECKING:
     import pandas as pd
     import torch
     from numpy.typing import NDArray
+    from torch import nn
 
     from everbloom.availability.presence import Presence
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
+    from everbloom.data.catalog import Catalog
+    from everbloom.experiment import Experiment
     from everbloom.feedback.lists import Lists
     from everbloom.learning.candidates import Candidates
     from everbloom.privacy.course import Setting
     from everbloom.privacy.plan import PrivacyPlan
     from everbloom.seeding import PublicDraws
+    from everbloom.tracking.tracking import Tracking
 
 Progress = Callable[[int, int], None]
 """Called with (done, total) from long work; total is 0 while it is unknown."""
@@ -56,6 +64,11 @@ class Source(Method):
 class FeatureEncoder(Method):
     """Turns item texts into frozen feature vectors."""
 
+    of_each_text_alone: ClassVar[bool] = False
+    """Whether a text's features depend on that text alone, and other texts can be encoded to compare with it."""
+    tunable: ClassVar[bool] = False
+    """Whether it is a language model that `model.items.tower` can fine-tune."""
+
     @abstractmethod
     def encode(self, texts: list[str], progress: Progress) -> "NDArray[np.float32]":
         """[items, features] float32, a pure function of the texts and of this configuration."""
@@ -68,6 +81,55 @@ class FeatureEncoder(Method):
     @abstractmethod
     def fingerprint(self) -> str:
         """Identifies the encoder's result for given texts (name, options, content of the weights) in the feature cache."""
+
+
+class Modality(Method):
+    """One kind of an item's content, as frozen features. Messages of its errors begin with what is wrong; where it stands is put before them."""
+
+    weight: PositiveFloat = 1.0
+    """How much it counts beside the others, before anything is learnt."""
+    dims: PositiveInt | None = None
+    """Public reduction (PCA over the items that have it) to this width; None keeps it whole."""
+
+    @property
+    def text_encoder(self) -> FeatureEncoder | None:
+        """What encodes a text, if it is texts that this reads."""
+        return None
+
+    @abstractmethod
+    def read(self, catalog: "Catalog", text: str) -> list[str]:
+        """[items] what it reads of each item, empty where the item has none of it; `text` is the experiment's template of an item's text. Raises
+        `DataError` if the catalogue does not have it at all."""
+
+    @abstractmethod
+    def encode(self, inputs: list[str], progress: Progress) -> "NDArray[np.float32]":
+        """[inputs, width] float32 of inputs that are not empty; a row of nan where there is nothing after all. A pure function of the inputs, of this
+        configuration and of files that it names. Raises `DataError` if one of these cannot be read."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """Identifies the result for given inputs (name, options, content of files) in the feature cache."""
+
+    def identities(self, inputs: list[str]) -> "Iterable[str]":
+        """What the cache is to know of the inputs: where they name files, also what these hold."""
+        return inputs
+
+
+class Adapter(Method):
+    """What is trained of a language model that is frozen otherwise: a small branch beside each of some of its linear layers."""
+
+    exact_averaging: ClassVar[bool]
+    """Whether the mean of devices' parameters gives the mean of what their branches do to a hidden state."""
+
+    @abstractmethod
+    def branch(self, met: int, out: int) -> "nn.Module":
+        """Beside a layer from width `met` to `out`: a module called with (x [..., met], the layer's own output [..., out]) that gives what is added
+        to the output. It adds nothing at first. What is trained in it are `nn.Linear`s; whatever it draws, it draws from the ambient generator.
+        """
+
+    @abstractmethod
+    def targets(self, architecture: str) -> tuple[str, ...]:
+        """Names of the layers that have a branch by default in models of this `model_type`; none: they have to be named."""
 
 
 class Objective(Method):
@@ -217,6 +279,24 @@ class Exploration(Method):
         """
 
 
+class Tracker(Method):
+    """Where the numbers of a run's records go beside its JSON lines. It changes no result."""
+
+    package: ClassVar[str]
+    """What must be installed."""
+
+    def check(self) -> None:
+        """Raises `ConfigError` if the package is not installed."""
+        if importlib.util.find_spec(self.package) is None:
+            raise ConfigError(
+                f"tracking.trackers: {self.package} is not installed; pip install 'everbloom[{self.name}]'"
+            )
+
+    @abstractmethod
+    def open(self, run: Path, experiment: "Experiment", step: int) -> "Tracking":
+        """A run that begins in the directory `run`, or goes on after `step` rounds."""
+
+
 SOURCES: Registry[Source] = Registry(
     "data source",
     Source,  # type: ignore[type-abstract]
@@ -238,6 +318,28 @@ FEATURE_ENCODERS: Registry[FeatureEncoder] = Registry(
     {
         "lm": "everbloom.models.features.language_model:LanguageModelFeatures",
         "tfidf": "everbloom.models.features.tfidf:TfidfFeatures",
+    },
+)
+
+MODALITIES: Registry[Modality] = Registry(
+    "modality",
+    Modality,  # type: ignore[type-abstract]
+    {
+        "text": "everbloom.models.features.text:TextModality",
+        "categories": "everbloom.models.features.categories:Categories",
+        "numbers": "everbloom.models.features.numbers:Numbers",
+        "vectors": "everbloom.models.features.vectors:Vectors",
+        "image": "everbloom.models.features.image:Images",
+    },
+)
+
+ADAPTERS: Registry[Adapter] = Registry(
+    "adapter",
+    Adapter,  # type: ignore[type-abstract]
+    {
+        "ffa-lora": "everbloom.models.towers.adapters.ffa_lora:FfaLora",
+        "lora": "everbloom.models.towers.adapters.lora:Lora",
+        "bottleneck": "everbloom.models.towers.adapters.bottleneck:Bottleneck",
     },
 )
 
@@ -295,6 +397,7 @@ CONTINUAL_METHODS: Registry[ContinualMethod] = Registry(
         "distillation": "everbloom.continual.distillation:Distillation",
         "proximal": "everbloom.continual.proximal:Proximal",
         "merging": "everbloom.continual.merging:Merging",
+        "averaging": "everbloom.continual.averaging:Averaging",
         "retrain": "everbloom.continual.retrain:Retrain",
     },
 )
@@ -319,5 +422,15 @@ EXPLORATIONS: Registry[Exploration] = Registry(
         "softmax": "everbloom.feedback.exploration.softmax:Softmax",
         "popularity-penalised": "everbloom.feedback.exploration.popularity_penalised:PopularityPenalised",
         "random": "everbloom.feedback.exploration.uniform:UniformLists",
+    },
+)
+
+TRACKERS: Registry[Tracker] = Registry(
+    "tracker",
+    Tracker,  # type: ignore[type-abstract]
+    {
+        "tensorboard": "everbloom.tracking.tensorboard:TensorBoard",
+        "mlflow": "everbloom.tracking.mlflow:MLflow",
+        "wandb": "everbloom.tracking.wandb:WeightsAndBiases",
     },
 )

@@ -14,9 +14,11 @@ from everbloom.methods import (
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
+    MODALITIES,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
 )
 from everbloom.registry import Method, Registry, Table
@@ -33,12 +35,14 @@ def experiment_reference() -> str:
     families: list[Registry[Any]] = [
         SOURCES,
         FEATURE_ENCODERS,
+        MODALITIES,
         OBJECTIVES,
         MECHANISMS,
         SERVER_OPTIMIZERS,
         AVAILABILITIES,
         USER_MODELS,
         EXPLORATIONS,
+        TRACKERS,
     ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:

@@ -3,18 +3,20 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import numpy as np
-from numpy.typing import NDArray
-
 from everbloom.data.home import feature_cache
 from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
+from everbloom.errors import DataError
 from everbloom.experiment import Experiment
+from everbloom.learning.places import check_places
 from everbloom.methods import ContinualMethod, Progress
-from everbloom.models.features.catalogue import features_of
+from everbloom.models.features.blocks import ItemFeatures
+from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
+from everbloom.models.towers.states import TextStates, item_states
+from everbloom.models.towers.told import ToldItems, told_items
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_model
@@ -23,12 +25,16 @@ from everbloom.wire import Terms
 
 @dataclass(frozen=True)
 class Study:
-    """`features` [items, width] or None. Everything here is a function of the experiment and the data set."""
+    """Everything here is a function of the experiment and the data set."""
 
     experiment: Experiment
     dataset: Dataset
     timeline: Timeline
-    features: NDArray[np.float32] | None
+    features: ItemFeatures | None
+    texts: TextStates | None = None
+    """Of the items, where the language model is fine-tuned."""
+    told: ToldItems | None = None
+    """How histories are told, where a language model reads them in words."""
 
     @cached_property
     def plan(self) -> PrivacyPlan | None:
@@ -101,7 +107,10 @@ class Study:
 
     def new_model(self) -> Recommender:
         """A model with the experiment's initial parameters."""
-        return build_recommender(len(self.dataset.catalog), self.features, self.experiment.model, self.experiment.seed)
+        experiment = self.experiment
+        return build_recommender(
+            len(self.dataset.catalog), self.features, experiment.model, experiment.seed, self.texts, self.told
+        )
 
 
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
@@ -110,8 +119,17 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     if experiment.model.user.gaps:
         dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
+    if experiment.model.user.searches and not dataset.events.searches.texts:
+        raise DataError("model.user.searches: this log holds no search; use data with searches, or searches = false")
     features = features_of(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
-    study = Study(experiment, dataset, timeline, features)
+    if experiment.model.user.searches:
+        searched = dataset.events.searches.texts
+        features = with_searches(features, searched, experiment.model, feature_cache(), encoding)
+    texts = item_states(dataset.catalog, experiment.data.text, experiment.model.items, feature_cache(), encoding)
+    told = told_items(dataset.catalog, experiment.data.text, experiment.model)
+    study = Study(experiment, dataset, timeline, features, texts, told)
+    if experiment.model.user.tower is not None:
+        check_places(study.new_model(), experiment.learning)
     if study.plan is not None:
         check_model(study.plan, study.new_model(), study.layout.names("personal"))
     return study

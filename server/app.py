@@ -27,6 +27,7 @@ from server.run_directory import RunDirectory, refuse_existing
 from server.signed_grid import SignedGrid
 from server.state import FederationState
 from server.summary import write_summary
+from server.tracking import check_tracking, tracked
 
 app = ServerApp()
 _log = logging.getLogger("flwr")
@@ -46,6 +47,7 @@ def main(grid: Grid, context: Context) -> None:
         grid = SignedGrid(grid, read_task_key(Path(settings.task_key)))
     study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
     check_measurements(study)
+    check_tracking(experiment)
     _check_checkpoints(study)
     roster = call_roll(grid, settings.nodes, settings.node_timeout, study.clients)
     _check_population(study, len(roster))
@@ -56,15 +58,20 @@ def main(grid: Grid, context: Context) -> None:
     if settings.distribute:
         catalog, timeout = study.dataset.catalog, experiment.federation.reply_timeout
         monitor.delivered("catalogue", distribute_catalogue(grid, roster, catalog, timeout))
-    federation = Federation(
-        study, run, grid, roster, monitor, state, secret_noise, hooks=_hooks(study, run, grid, monitor, settings)
-    )
-    federation.strategy.catalogue = study.dataset.catalog.digest()
-    state = federation.run()
-    if settings.distribute:
-        told = offer_model(study, grid, federation.roster, state.parameters, state.period, state.round)
-        monitor.delivered("model", told)
-    write_summary(run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)")
+    with tracked(experiment, run, monitor) as (observer, finish):
+        federation = Federation(
+            study, run, grid, roster, observer, state, secret_noise, hooks=_hooks(study, run, grid, monitor, settings)
+        )
+        federation.strategy.catalogue = study.dataset.catalog.digest()
+        state = federation.run()
+        if settings.distribute:
+            told = offer_model(study, grid, federation.roster, state.parameters, state.period, state.round)
+            monitor.delivered("model", told)
+        finish(
+            write_summary(
+                run, study, state, noise=f"{CryptographicNoise().kind} (the server's; devices draw their own)"
+            )
+        )
     monitor.tell("finished", rounds=state.totals.rounds)
 
 

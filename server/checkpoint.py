@@ -2,11 +2,12 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -70,11 +71,30 @@ def save_checkpoint(
 def load_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationState | None:
     """The last state, with the records cut back to it; None if the run was stopped before its first checkpoint.
 
+    Raises `CheckpointError` as `read_checkpoint` does.
+    """
+    found = _read(run, schema, clients)
+    if found is None:
+        run.truncate({"rounds": 0, "metrics": 0})
+        return None
+    state, lengths = found
+    run.truncate(lengths)
+    return state
+
+
+def read_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationState | None:
+    """The last state, and nothing is changed; None if there is no checkpoint yet.
+
     Raises `CheckpointError` if it is damaged or belongs to another parameter schema or population.
     """
+    found = _read(run, schema, clients)
+    return None if found is None else found[0]
+
+
+def _read(run: RunDirectory, schema: str, clients: int) -> tuple[FederationState, dict[str, int]] | None:
+    """(state, how long the records were)."""
     path = run.checkpoints / "state.json"
     if not path.is_file():
-        run.truncate({"rounds": 0, "metrics": 0})
         return None
     try:
         header = json.loads(path.read_text())
@@ -85,14 +105,43 @@ def load_checkpoint(run: RunDirectory, schema: str, clients: int) -> FederationS
                 f"{path}: parameter schema {header['schema']} is not this experiment's {schema}; [model] or the data changed since: start a new run"
             )
         state = _restore(header, load_file(run.checkpoints / header["arrays"]))
+        lengths: dict[str, int] = header["lengths"]
     except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
         raise CheckpointError(f"{path}: damaged checkpoint ({error!r}); start a new run") from None
     if len(state.participations) != clients:
         raise CheckpointError(
             f"{path}: holds {len(state.participations)} clients, the data set has {clients}; start a new run"
         )
-    run.truncate(header["lengths"])
-    return state
+    return state, lengths
+
+
+@dataclass(frozen=True, eq=False)
+class Released:
+    """`parameters` [params], and the `period` and `round` of the checkpoint they are from."""
+
+    parameters: NDArray[np.float32]
+    period: int
+    round: int
+
+
+def read_released(run: RunDirectory, schema: str) -> Released:
+    """The parameters of the last checkpoint that are served: its period's best ones where validation chose any. Reads only, since the run may be
+    going on. Raises `CheckpointError`.
+    """
+    path = run.checkpoints / "state.json"
+    try:
+        header = json.loads(path.read_text(encoding="utf-8"))
+        arrays = load_file(run.checkpoints / header["arrays"])
+        found = Released(arrays.get("best", arrays["parameters"]), int(header["period"]), int(header["round"]))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no checkpoint here yet") from None
+    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint ({error!r})") from None
+    if header["schema"] != schema:
+        raise CheckpointError(
+            f"{path}: parameter schema {header['schema']} is not this experiment's {schema}; the data changed since"
+        )
+    return found
 
 
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:

@@ -95,6 +95,7 @@ class Federation:
             state.mechanism,
             noise or seeded_noise(study.experiment.seed),
             opened=state.totals.rounds,
+            counting=self.learning_on.counting,
         )
 
     def _know(self, roster: Mapping[int, int]) -> None:
@@ -151,6 +152,7 @@ class Federation:
         self.hooks.asking(state.period, state.round, cohort.tolist())
         nodes = {client: self.roster[client] for client in cohort.tolist()}
         self.strategy.ask(nodes, state.period, self.study.window(state.period), self.wanted)
+        self.strategy.there = self.learning_on.counted_items(state)
         arrays = ArrayRecord({"flat": Array(state.parameters)})
         messages = list(self.strategy.configure_train(state.round, arrays, ConfigRecord(), self.grid))
         replies = collect(self.study, self.grid, messages, nodes, self.wanted, state.period, state.round)
@@ -278,7 +280,7 @@ class Federation:
         state = self.state
         last = state.round
         if state.best is not None:
-            state.parameters, last = state.best.parameters, state.best.round
+            state.parameters, last = self.learning_on.chosen(state, state.best), state.best.round
         if self.study.experiment.protocol.name == "leave-one-out":
             self._test(period, round=last)
         self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))

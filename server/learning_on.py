@@ -7,8 +7,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.learning.candidates import known_items
 from everbloom.study import Study
-from server.state import FederationState
+from server.counting import Counting
+from server.state import Best, FederationState
 from server.strategy import FlatStrategy
 
 Considered = Callable[[NDArray[np.float32]], float]
@@ -29,12 +31,23 @@ class LearningOn:
         learning = study.experiment.learning
         self.rate = learning.learning_rate * learning.local_steps
         self.noise = _noise_deviation(study)
+        self.counting = _counting(study)
 
     def begin(self, state: FederationState) -> None:
         """Before a period's first round."""
         if self.method is not None:
             initial = self.study.layout.flat(self.study.new_model())
-            state.parameters, state.memory = self.method.begin(state.period, state.memory, state.parameters, initial)
+            before = state.parameters
+            state.parameters, state.memory = self.method.begin(state.period, state.memory, before, initial)
+            # Who learns everything anew counts everything anew.
+            if self.counting is not None and not self.method.whole_history:
+                state.parameters = self.counting.kept(before, state.parameters)
+
+    def counted_items(self, state: FederationState) -> NDArray[np.int64] | None:
+        """What the round that begins counts: items that there are; None if it learns."""
+        if not self.study.experiment.model.counts_in(state.round):
+            return None
+        return known_items(self.study.dataset.catalog.first_seen, self.study.window(state.period))
 
     def equip(self, strategy: FlatStrategy, state: FederationState) -> None:
         """Gives the strategy what a period's rounds need."""
@@ -47,14 +60,29 @@ class LearningOn:
         if self.method is not None and strategy.released is not None:
             state.memory = self.method.observe(state.memory, state.parameters, strategy.released, self.noise)
 
+    def chosen(self, state: FederationState, best: Best) -> NDArray[np.float32]:
+        """[params] that a period's rounds end with: what was learnt as it did best, and all that was counted."""
+        return best.parameters if self.counting is None else self.counting.kept(state.parameters, best.parameters)
+
     def end(self, state: FederationState, value: Considered) -> None:
         """Settles what a period's rounds ended with."""
         if self.method is None:
             return
         trained = state.parameters
         candidates = self.method.merged(state.memory, trained)
+        if self.counting is not None:
+            candidates = [self.counting.kept(trained, candidate) for candidate in candidates]
         state.parameters = candidates[0] if len(candidates) == 1 else max(candidates, key=value)
         state.memory = self.method.end(state.memory, state.parameters, trained)
+
+
+def _counting(study: Study) -> Counting | None:
+    """How the popularity prior is counted, if there is one."""
+    prior, layout = study.experiment.model.prior, study.layout
+    if prior is None:
+        return None
+    cohort = study.experiment.federation.cohort_size(study.trainers)
+    return Counting.of(prior, layout.counted, study.plan, layout.size(), cohort)
 
 
 def _noise_deviation(study: Study) -> float:

@@ -1,16 +1,20 @@
 """Central measurements of a federation: on validation, on a new period before it is learnt, and on past periods after it."""
 
+import numpy as np
+from numpy.typing import NDArray
+
 from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
 from everbloom.evaluation.baselines.popularity import Popularity
-from everbloom.evaluation.evaluator import Evaluator, Scorer
-from everbloom.evaluation.records import Record
+from everbloom.evaluation.evaluator import EachCase, Evaluator, Part, Scorer
+from everbloom.evaluation.records import FEDERATED, Record
 from everbloom.evaluation.training_events import trained_period
+from everbloom.evaluation.user_records import UserRecords, kept_measures, looked_back, of_test
 from everbloom.study import Study
 from server.observer import Observer
 from server.run_directory import RunDirectory
 
-MODEL = "federated"
+MODEL = FEDERATED
 
 
 def evaluator_of(study: Study) -> Evaluator:
@@ -66,12 +70,10 @@ class Measuring:
 
     def test(self, scorer: Scorer, period: int, round: int) -> list[Record]:
         """The model and the baseline on a period's test: before the period is learnt, except under leave-one-out. Returns those over all users."""
-        continual = self.study.membership is not None
-        records = self._measure(
-            scorer, "test", period, now=period, round=round, after=period - 1 if continual else None
-        )
-        if continual and self._panel:
-            self._remember(scorer, period, now=period, round=round, after=period - 1)
+        last = None if self.study.membership is None else period - 1
+        records = self._measure(scorer, "test", period, now=period, round=round, after=last)
+        if last is not None and self._panel is not None:
+            self._remember(scorer, period, now=period, round=round, after=last)
         records += self._baseline("test", period)
         return [record for record in records if record["slice"] == "all"]
 
@@ -81,12 +83,14 @@ class Measuring:
             self._remember(scorer, period, now=after, round=round, after=after)
 
     @property
-    def _panel(self) -> bool:
+    def _panel(self) -> NDArray[np.bool_] | None:
+        """[users] who is in the panel; None where there is none."""
         membership = self.study.membership
-        return membership is not None and bool(membership.panel.any())
+        return membership.panel if membership is not None and membership.panel.any() else None
 
     def _remember(self, scorer: Scorer, period: int, *, now: int, round: int, after: int) -> None:
         """On the panel; on everybody where there is none."""
+        part: Part = "all" if self._panel is None else "panel"
         self._record(
             self.evaluator.measure(
                 scorer,
@@ -96,7 +100,8 @@ class Measuring:
                 split="test",
                 now=now,
                 after=after,
-                part="panel" if self._panel else "all",
+                part=part,
+                each=self._keeper(looked_back(after, period), period, now, part),
             )
         )
 
@@ -116,6 +121,7 @@ class Measuring:
         after: int | None = None,
         model: str = MODEL,
     ) -> list[Record]:
+        each = None if split == "validation" else self._keeper(of_test(period, model), period, now, "all")
         return self._record(
             self.evaluator.measure(
                 scorer,
@@ -126,8 +132,21 @@ class Measuring:
                 subset=split == "validation",
                 now=now,
                 after=after,
+                each=each,
             )
         )
+
+    def _keeper(self, name: str, period: int, now: int, part: Part) -> EachCase:
+        """Writes what a test gave each user."""
+
+        def keep(user: NDArray[np.int32], measures: dict[str, NDArray[np.float64]]) -> None:
+            cases = self.evaluator.measured(period, "test", now=now, part=part).cases
+            history = (cases.history_end - cases.history_start).astype(np.int32)
+            kept = kept_measures(self.evaluator.config.k)
+            values = {measure: measures[measure].astype(np.float32) for measure in kept}
+            UserRecords(user, history, values).write(self.run.path, name)
+
+        return keep
 
     def _selected(self, records: list[Record]) -> float:
         return float(records[0][self.study.experiment.evaluation.select])

@@ -34,11 +34,11 @@ class RunDirectory:
         return run
 
     @classmethod
-    def open(cls, path: Path) -> "RunDirectory":
-        """An existing run. Raises `CheckpointError` if it is none."""
+    def open(cls, path: Path, purpose: str = "to resume") -> "RunDirectory":
+        """An existing run; `purpose` is what it is opened for. Raises `CheckpointError` if it is none."""
         for name in ("experiment.toml", "rounds.jsonl", "metrics.jsonl"):
             if not (path / name).is_file():
-                raise CheckpointError(f"{path}: no run to resume here ({name} is missing)")
+                raise CheckpointError(f"{path}: no run {purpose} here ({name} is missing)")
         return cls(path)
 
     @property

@@ -16,6 +16,7 @@ from everbloom.methods import ServerOptimizer
 from everbloom.models.layout import ParameterLayout
 from everbloom.privacy.opening import MeanOfReplies, State, SumOpening
 from everbloom.wire import TRAIN, Task, Terms, Update
+from server.counting import Counting
 from server.noise import ServerNoise, secret_noise
 
 
@@ -50,6 +51,10 @@ class FlatStrategy(Strategy):
     """What the continual method adds to the mean update, given the parameters that devices started from."""
     released: NDArray[np.float32] | None = None
     """The last round's mean update as the mechanism released it, before anything was added."""
+    counting: Counting | None = None
+    """What is counted and not learnt, if anything is."""
+    there: NDArray[np.int64] | None = None
+    """The items that people can have met until the end of what is counted in the next round; None: it does not count."""
     catalogue: str | None = None
     """Digest of the catalogue that items are numbered by; None: devices are not told."""
     record: Mapping[str, float] = field(default_factory=dict)
@@ -115,17 +120,25 @@ class FlatStrategy(Strategy):
         if clients < max(self.min_replies, self.opening.least) and not self.opening.unanswered:
             return None, metrics
         noise = self.noise(self.period, server_round)
+        bound = self.opening.bound(self.mechanism)
         opened = self.opening.open(self.mechanism, total, clients, self.layout.size(), done, noise)
+        self.record = opened.record
+        if self.counting is not None and self.there is not None:
+            self.mechanism = self.opening.counted(self.mechanism, opened.state)
+            counted = self.counting.counted(self._parameters, opened.mean, server_round, self.there, bound)
+            return ArrayRecord({"flat": Array(counted)}), metrics
         pulled = None if self.pull is None else self.pull(self._parameters)
         mean = opened.mean if pulled is None else opened.mean + pulled
         with np.errstate(over="ignore", invalid="ignore"):
             moved, state = self.optimizer.apply(self.state, self._parameters, mean)
+        if self.counting is not None:
+            moved = self.counting.kept(self._parameters, moved)
         if not np.isfinite(moved).all():
             raise InputError(
                 f"round {server_round}: the global parameters are no longer finite; lower federation.optimizer.learning_rate "
                 "or learning.learning_rate"
             )
-        self.state, self.mechanism, self.record = state, opened.state, opened.record
+        self.state, self.mechanism = state, opened.state
         self.released = opened.mean
         return ArrayRecord({"flat": Array(moved)}), metrics
 

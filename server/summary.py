@@ -28,6 +28,7 @@ def write_summary(
     baselines = sorted({str(record["model"]) for record in state.test} - {MODEL})
     summary = {
         "name": study.experiment.name,
+        "data": study.dataset.fingerprint,
         "users": study.clients,
         "items": len(study.dataset.catalog),
         "events": len(study.dataset.events),

@@ -3,9 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import torch
+
 from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.learning.candidates import known_items
+from everbloom.learning.counting import Votes
 from everbloom.learning.pooled import PooledTrainer
 from everbloom.study import Study
+from server.counting import Counting
 from server.measuring import evaluator_of
 from server.summary import mean_by_protocol
 
@@ -44,9 +50,8 @@ def _train_period(
     study: Study, model: Any, period: int, scorer: Callable[[], ModelScorer], evaluator: Any, tell: Told
 ) -> int:
     """Trains one period in place and leaves the best epoch's parameters; returns that epoch."""
-    import torch
-
     experiment = study.experiment
+    _count(study, model, period)
     trainer = PooledTrainer(model, study.timeline, experiment.learning, experiment.central, experiment.seed)
     best, best_epoch, parameters = -1.0, 0, study.layout.flat(model)
     for epoch in range(1, experiment.central.epochs + 1):
@@ -61,3 +66,22 @@ def _train_period(
     with torch.no_grad():
         study.layout.bind(model).copy_(torch.from_numpy(parameters))
     return best_epoch
+
+
+def _count(study: Study, model: Any, period: int) -> None:
+    """Gives a popularity prior everybody's votes of a period, in the unit that a federation without privacy has."""
+    prior, layout, timeline = study.experiment.model.prior, study.layout, study.timeline
+    if prior is None:
+        return
+    cohort = study.experiment.federation.cohort_size(study.trainers)
+    counting = Counting.of(prior, layout.counted, None, layout.size(), cohort)
+    everybody = timeline.log.histories(np.arange(timeline.log.users))
+    items = len(timeline.catalog)
+    votes = Votes.of_users(everybody, timeline.weight, timeline.window(period), items)
+    parameters, mean = layout.flat(model), np.zeros(layout.size(), dtype=np.float32)
+    mean[layout.counted] = np.bincount(votes.item, minlength=items) / max(votes.voters, 1)
+    there = known_items(timeline.catalog.first_seen, timeline.window(period))
+    for round in range(1, prior.rounds + 1):
+        parameters = counting.counted(parameters, mean, round, there)
+    with torch.no_grad():
+        layout.bind(model).copy_(torch.from_numpy(parameters))

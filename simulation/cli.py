@@ -35,6 +35,10 @@ def run(
     overrides: Overrides = [],  # noqa: B006 - typer copies it
     out: Annotated[Path | None, typer.Option(help="Run directory; default: a new one under runs/.")] = None,
     runtime: Annotated[str | None, typer.Option(help="in-process, ray or flower; default: the experiment's.")] = None,
+    track: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="Log to tensorboard, mlflow or wandb too; may be given several times."),
+    ] = [],  # noqa: B006
     resume: Annotated[
         Path | None, typer.Option(help="Continue the run in this directory from its last checkpoint.")
     ] = None,
@@ -44,13 +48,14 @@ def run(
 
     console = Console()
     if resume is not None:
-        if experiment is not None or overrides or out is not None or runtime is not None:
+        if experiment is not None or overrides or out is not None or runtime is not None or track:
             raise ConfigError(
-                "--resume continues a run as it was started; it takes no experiment, no -s, no --out and no --runtime"
+                "--resume continues a run as it was started; it takes no experiment, no -s, no --out, no --runtime and no --track"
             )
         resume_run(resume, console)
     else:
         extra = [f"runtime.name={runtime}"] if runtime else []
+        extra += [f"tracking.trackers={track}"] if track else []
         start_run(experiment or default_experiment(), [*overrides, *extra], out, console)
 
 
@@ -98,12 +103,17 @@ def main() -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing about a run leaves the machine
     warnings.filterwarnings("ignore", message="Secure RNG turned off")  # the README's privacy section says so
     from simulation.audit_command import audit
+    from simulation.compare_command import compare
     from simulation.continual_command import continual
     from simulation.data_command import data_app
     from simulation.deploy_command import deploy_app, doctor
+    from simulation.export_command import export
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
+    from simulation.recommend_command import recommend
+    from simulation.report_command import report
     from simulation.rolling_command import rolling
+    from simulation.watch_command import watch
 
     app.add_typer(data_app, name="data")
     app.add_typer(deploy_app, name="deploy")
@@ -113,6 +123,11 @@ def main() -> None:
     app.command()(rolling)
     app.command()(audit)
     app.command()(feedback)
+    app.command()(recommend)
+    app.command()(export)
+    app.command()(report)
+    app.command()(compare)
+    app.command()(watch)
     try:
         app()
     except (InputError, FloatingPointError) as error:

@@ -14,6 +14,7 @@ from everbloom.errors import ConfigError
 from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CohortTrainer
+from everbloom.learning.counting import Voters, count_each, count_total
 from everbloom.learning.examples import build_examples
 from everbloom.learning.local import DIVERGED, Draws
 from everbloom.learning.rehearsal import old_examples, rehearsed
@@ -55,6 +56,11 @@ class CohortWorker:
         bench, trainer = self._tools(task.terms)
         bench.check(task)
         allowed, refused = self._reserve(bench, clients)
+        failures = {place: f"BudgetExceeded: {reason}" for place, reason in refused.items()}
+        if task.terms.model.counts_in(task.round):
+            count = count_total if self.folded else count_each
+            counts = count(bench.plan, bench.layout, self._voters(clients[allowed], task, bench), task.clip_norm)
+            return JobResult(allowed, counts, self.folded, bench.layout.schema, failures)
         cohort = self.cohort(clients[allowed], task, bench)
         trainer.learn_from(task.teacher)
         train = trainer.total if self.folded else trainer.each
@@ -62,9 +68,7 @@ class CohortWorker:
         good = result.trained
         self.personal[clients[allowed]] = result.personal
         diverged = f"InputError: {DIVERGED}"
-        failures = {place: f"BudgetExceeded: {reason}" for place, reason in refused.items()} | {
-            int(position): diverged for position in allowed[~good]
-        }
+        failures |= {int(position): diverged for position in allowed[~good]}
         return JobResult(allowed[good], result.deltas, self.folded, bench.layout.schema, failures)
 
     def cohort(self, clients: NDArray[np.int64], task: Task, bench: Workbench) -> Cohort:
@@ -99,9 +103,26 @@ class CohortWorker:
             own = partial(_draws, seed, clients, dropout, period, round)
         return Cohort(examples, counts, negatives, dropout, own, personal)
 
+    def _voters(self, clients: NDArray[np.int64], task: Task, bench: Workbench) -> Voters:
+        """These clients in a round that counts."""
+        terms, events = task.terms, self.study.dataset.events.histories(clients)
+        weight = positive_weights(events, terms.labels)
+        seed = self.study.experiment.seed
+        dropout = keys(seed, "dropout", clients, period=task.period, round=task.round)
+        examples = None
+        if bench.plan is not None and bench.plan.dp_sgd is not None:
+            draws = PublicDraws(terms.seed, clients, task.period, task.round)
+            length = terms.model.user.history
+            examples = build_examples(events, weight, task.window, terms.learning, length, True, draws)
+        own = partial(_draws, seed, clients, dropout, task.period, task.round)
+        return Voters(events, weight, task.window, own, examples)
+
     def _tools(self, terms: Terms) -> tuple[Workbench, CohortTrainer]:
         if self._bench is None or self._trainer is None or terms != self._bench.terms:
-            self._bench = build_workbench(terms, self.study.dataset.catalog.first_seen, self.study.features)
+            study = self.study
+            self._bench = build_workbench(
+                terms, study.dataset.catalog.first_seen, study.features, study.texts, study.told
+            )
             self._trainer = CohortTrainer(
                 self._bench.model,
                 terms.model,

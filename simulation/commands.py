@@ -13,6 +13,7 @@ from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
 from server.measuring import check_measurements
 from server.run_directory import RunDirectory, refuse_existing
+from server.tracking import check_tracking
 from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
 from simulation.population.forecast import Forecast, forecast
@@ -23,15 +24,19 @@ from simulation.run import check_masks, check_memory, check_personal, check_runt
 def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: Console) -> dict[str, Any]:
     """`everbloom run`: everything is checked before the run directory is made."""
     experiment = load_experiment(path, overrides)
+    return start_experiment(experiment, out or free_directory(Path("runs"), experiment.name), console)
+
+
+def start_experiment(experiment: Experiment, path_out: Path, console: Console) -> dict[str, Any]:
+    """Runs a resolved experiment; raises `InputError` before anything is written if something is wrong with it."""
+    check_tracking(experiment)
     if experiment.runtime.name == "flower":
         from simulation.flower import run_on_superlink
 
-        path_out = out or free_directory(Path("runs"), experiment.name)
         summary = run_on_superlink(experiment, path_out, console)
         print_summary(console, summary)
         console.print(f"run directory: {path_out}", highlight=False, soft_wrap=True)
         return summary
-    path_out = out or free_directory(Path("runs"), experiment.name)
     refuse_existing(path_out)
     check_runtime(experiment.runtime)
     check_personal(experiment)
@@ -149,6 +154,8 @@ def _costs(study: Study, expected: Forecast | None) -> Table:
         ("bytes per client and round, each way", f"{4 * parameters:,}"),
         ("clients per round", f"{cohort:,}"),
     ]
+    if study.features is not None:
+        rows.append(("content of items", "; ".join(study.features.coverage())))
     if study.plan is not None:
         rows += [
             ("epsilon after all rounds of a device", f"{study.plan.epsilon:.4g} at delta {study.plan.delta:g}"),

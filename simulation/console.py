@@ -18,9 +18,10 @@ _OF_A_POPULATION = {"unneeded": "not needed", "simulated_seconds": "simulated", 
 
 
 class RunConsole:
-    """An `Observer`. `select` is the validation measure to show beside NDCG@10 and HR@10."""
+    """An `Observer`."""
 
-    def __init__(self, console: Console, rounds: int, title: str) -> None:
+    def __init__(self, console: Console, rounds: int | None, title: str) -> None:
+        """`rounds`: of the whole run; None if that is not known."""
         self.console = console
         self.title = title
         self._columns: tuple[str, ...] = _ALWAYS

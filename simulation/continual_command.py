@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-_ALL = "frozen,finetune,replay,ewc,distillation,proximal,merging,retrain"
+_ALL = "frozen,finetune,replay,ewc,distillation,proximal,merging,averaging,retrain"
 
 
 def continual(

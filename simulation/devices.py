@@ -60,7 +60,10 @@ class SimulatedDevices:
 
     def _workbench(self, terms: Terms) -> Workbench:
         if self._bench is None or (terms is not self._bench.terms and terms != self._bench.terms):
-            self._bench = build_workbench(terms, self.study.dataset.catalog.first_seen, self.study.features)
+            study = self.study
+            self._bench = build_workbench(
+                terms, study.dataset.catalog.first_seen, study.features, study.texts, study.told
+            )
         return self._bench
 
 

@@ -52,15 +52,21 @@ def open_personal(folder: Path, study: Study, saved: FederationState | None) -> 
     folder.mkdir(exist_ok=True)
     values = np.zeros((study.clients, size), dtype=np.float32)
     if saved is not None:
-        path = _copy(folder, saved.period, saved.round)
-        try:
-            values = np.load(path)
-        except (OSError, ValueError, EOFError) as error:
-            raise CheckpointError(f"{path}: damaged checkpoint ({error!r}); start a new run") from None
-        if values.shape != (study.clients, size):
-            raise CheckpointError(f"{path}: holds {values.shape}, expected {(study.clients, size)}; start a new run")
+        values = saved_personal(folder, study, saved)
     np.save(folder / _SHARED, values)
     return PersonalFiles(folder, np.load(folder / _SHARED, mmap_mode="r+"))
+
+
+def saved_personal(folder: Path, study: Study, saved: FederationState) -> NDArray[np.float32]:
+    """[population, personal] as it was at the checkpoint `saved`. Raises `CheckpointError` as `open_personal` does."""
+    path, size = _copy(folder, saved.period, saved.round), study.layout.size("personal")
+    try:
+        values: NDArray[np.float32] = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise CheckpointError(f"{path}: damaged checkpoint ({error!r}); start a new run") from None
+    if values.shape != (study.clients, size):
+        raise CheckpointError(f"{path}: holds {values.shape}, expected {(study.clients, size)}; start a new run")
+    return values
 
 
 def shared_personal(folder: Path, study: Study) -> NDArray[np.float32] | None:

@@ -19,6 +19,7 @@ from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
 from server.summary import write_summary
+from server.tracking import tracked
 from simulation.cohort import torch_device
 from simulation.grid import Answer
 from simulation.memory import PeakMemory, training_memory
@@ -35,10 +36,13 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
     state = saved or initial_state(study)
     personal = open_personal(run.path / "devices", study, saved)
     peak = PeakMemory()
-    with _answers(study, run, state, peak) as answer:
-        grid = simulated_grid(study, answer)
-        state = Federation(study, run, grid, grid.client_nodes(), observer, state, personal=personal).run()
-    return write_summary(run, study, state, peak.megabytes())
+    with tracked(study.experiment, run, observer) as (told, finish):
+        with _answers(study, run, state, peak) as answer:
+            grid = simulated_grid(study, answer)
+            state = Federation(study, run, grid, grid.client_nodes(), told, state, personal=personal).run()
+        summary = write_summary(run, study, state, peak.megabytes())
+        finish(summary)
+    return summary
 
 
 @contextmanager

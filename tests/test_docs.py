@@ -47,7 +47,7 @@ def test_links_and_named_files_exist(page):
         assert there.exists(), f"{page.name} links to {target}"
         if anchor:
             assert anchor in anchors(there), f"{page.name} links to {target}#{anchor}"
-    for name in re.findall(r"configs/[\w-]+\.toml", text):
+    for name in re.findall(r"configs/[\w/-]+\.toml", text):
         assert (REPO / name).is_file(), f"{page.name} names {name}"
 
 

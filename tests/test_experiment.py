@@ -8,7 +8,7 @@ import pytest
 from everbloom.errors import ConfigError
 from everbloom.experiment import load_experiment, parse_experiment
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").glob("*.toml"))
+CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.toml"))
 MINIMAL = 'name = "small"\n[data.source]\nname = "synthetic"\nitems = 30\n'
 
 
@@ -74,6 +74,43 @@ def test_an_optional_table_is_taken_away_with_none(path):
     features = "model.items.features={name = 'tfidf'}"
     assert load_experiment(path, [features]).model.items.features is not None
     assert load_experiment(path, [features, "model.items.features=none"]).model.items.features is None
+
+
+PRICED = """model.items.modalities={text = {encoder = "tfidf"}, price = {name = "numbers", fields = ["price"], log = true}}"""
+
+
+def test_modalities_are_tables_with_names_of_ones_own_and_can_be_switched_off(path):
+    items = load_experiment(path, [PRICED]).model.items
+    assert {key: modality.name for key, modality in items.modalities.items()} == {"text": "text", "price": "numbers"}
+    assert items.described
+    less = load_experiment(path, [PRICED, "model.items.modalities.price=none", "model.items.fusion=linear"]).model.items
+    assert list(less.modalities) == ["text"]
+    nothing = ["model.items.modalities.price=none", "model.items.modalities.text=none"]
+    assert not load_experiment(path, [PRICED, *nothing]).model.items.described
+    again = tomllib.loads(load_experiment(path, [PRICED]).to_toml())
+    assert parse_experiment(again) == load_experiment(path, [PRICED])
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        ([PRICED, "model.items.features={name = 'tfidf'}"], "model.items: features is the one modality of a model"),
+        ([PRICED, "model.items.feature_dim=3"], "model.items: feature_dim belongs to features; give a modality its own dims"),
+        (["model.items.modalities.x={fields = ['price']}"], "model.items.modalities.x: expected a table with a `name`, one of: text"),
+        (["model.items.modalities.x={name = 'smell'}"], "model.items.modalities.x: unknown modality 'smell'; expected one of: text"),
+        (["model.items.modalities.numbers={field = ['price']}"], "model.items.modalities.numbers.field: unknown key; did you mean 'fields'?"),
+        (["model.items.modalities.numbers={fields = []}"], "model.items.modalities.numbers.fields: Tuple should have at least 1 item"),
+        (["model.items.modalities.categories={weight = 0}"], "model.items.modalities.categories.weight: Input should be greater than 0"),
+        (["model.items.modalities=3"], "model.items.modalities: Input should be a valid dictionary"),
+        (["model.user.text.phrases={view = 'saw'}"], "model.user.text: phrases.view must name {items} once, given: 'saw'"),
+        (["model.user.text.phrases={buy = 'got {items}'}"], "model.user.text.phrases.buy: Input should be 'view'"),
+    ],
+)  # fmt: skip
+def test_wrong_modalities_and_phrases_are_told(path, overrides, told):
+    with pytest.raises(ConfigError) as caught:
+        load_experiment(path, overrides)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_an_unknown_key_names_the_nearest_and_all_that_there_are(path):

@@ -1,10 +1,14 @@
 """Every registered method keeps its family's contract: loadable, frozen, strict, and it runs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
+from everbloom.data.catalog import Catalog
 from everbloom.data.home import dataset_name, raw_folder
+from everbloom.data.strings import StringColumn
 from everbloom.errors import ConfigError, DataError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
@@ -13,9 +17,11 @@ from everbloom.methods import (
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
+    MODALITIES,
     OBJECTIVES,
     SERVER_OPTIMIZERS,
     SOURCES,
+    TRACKERS,
     USER_MODELS,
 )
 from everbloom.registry import Method, Registry
@@ -24,18 +30,24 @@ from everbloom.seeding import PublicDraws
 FAMILIES = [
     SOURCES,
     FEATURE_ENCODERS,
+    MODALITIES,
     OBJECTIVES,
     MECHANISMS,
     SERVER_OPTIMIZERS,
     AVAILABILITIES,
     USER_MODELS,
     EXPLORATIONS,
+    TRACKERS,
 ]
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},
     "amazon-reviews": {"category": "Games"},
     "sequences": {"dataset": "amazon-games"},
     "trace": {"path": "trace.csv"},
+    "text": {"encoder": "tfidf"},
+    "numbers": {"fields": ["price"]},
+    "vectors": {"path": "vectors.npz"},
+    "image": {"model": "vision"},
 }
 """What has no default."""
 EVERY = [
@@ -194,6 +206,53 @@ def test_a_feature_encoder_is_a_function_of_the_text(name):
     assert told[-1] == (5, 5)
     assert encoder.fingerprint() == made(FEATURE_ENCODERS, name).fingerprint()
     assert name in encoder.fingerprint()
+
+
+@pytest.mark.parametrize("name", MODALITIES.names())
+def test_a_modality_is_a_function_of_what_it_reads(name, tmp_path, monkeypatch):
+    """Items of which it reads the same have the same features; what it reads of nothing is empty, or its features say so."""
+    monkeypatch.chdir(tmp_path)
+    np.savez("vectors.npz", id=np.array(["a", "c"]), vector=np.array([[1.0, 2.0], [1.0, 2.0]]))
+    if name == "image":
+        make_vision_model(tmp_path)
+    described = {"title": ["a rose", "", "a rose"], "category": ["x", "", "x"], "price": ["3", "", "3"]}
+    described["image"] = ["red.png", "", "red.png"]
+    catalog = Catalog(
+        StringColumn.of(["a", "b", "c"]),
+        {field: StringColumn.of(texts) for field, texts in described.items()},
+        {"price": np.zeros(3, dtype=np.float32)},
+        np.zeros(3, dtype=np.int64),
+    )
+    modality = made(MODALITIES, name)
+    inputs = modality.read(catalog, "{title} flower number {id}" if name == "text" else "{title}")
+    assert len(inputs) == 3
+    if name != "vectors":
+        assert (inputs[1] == "") == (name != "text")
+    given = [text for text in inputs if text]
+    told: list[tuple[int, int]] = []
+    features = modality.encode(given, lambda done, total: told.append((done, total)))
+    assert features.dtype == np.float32
+    assert len(features) == len(given) == len(list(modality.identities(given)))
+    assert told[-1] == (len(given), len(given))
+    assert np.isfinite(features[0]).all()
+    if name != "text":
+        np.testing.assert_array_equal(features[0], features[-1])
+    np.testing.assert_array_equal(modality.encode(given, lambda done, total: None), features)
+    assert modality.fingerprint() == made(MODALITIES, name).fingerprint()
+
+
+def make_vision_model(folder: Path) -> None:
+    """A tiny one with random weights, and a picture."""
+    image = pytest.importorskip("PIL.Image")
+    from transformers import ViTConfig, ViTModel
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    ViTModel(ViTConfig(**size, image_size=16, patch_size=8)).save_pretrained(folder / "vision")
+    ViTImageProcessorPil(size={"height": 16, "width": 16}).save_pretrained(folder / "vision")
+    image.new("RGB", (20, 20), (200, 20, 20)).save(folder / "red.png")
 
 
 @pytest.mark.parametrize("name", SOURCES.names())

@@ -18,6 +18,10 @@ class OwnEvents:
         self._log: EventLog | None = None
         self._judged: frozenset[int] = frozenset()
 
+    def close(self) -> None:
+        """Lets go of the file; a log that was read stays."""
+        self._connection.close()
+
     def log(self) -> EventLog:
         """All events, oldest first, those of one moment in the order of their arrival."""
         self._look()
@@ -33,15 +37,16 @@ class OwnEvents:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if version != self._version:
             rows = self._connection.execute(
-                "SELECT COALESCE(item, ?), time, behaviour, value FROM events ORDER BY time, id", (NO_ITEM,)
+                "SELECT COALESCE(item, ?), time, behaviour, value, COALESCE(text, '') FROM events ORDER BY time, id",
+                (NO_ITEM,),
             ).fetchall()
             self._log = _log_of(rows)
             self._judged = frozenset(item for (item,) in self._connection.execute("SELECT item FROM feedback"))
             self._version = version
 
 
-def _log_of(rows: list[tuple[int, int, int, float]]) -> EventLog:
-    columns = list(zip(*rows, strict=True)) if rows else [(), (), (), ()]
+def _log_of(rows: list[tuple[int, int, int, float, str]]) -> EventLog:
+    columns = list(zip(*rows, strict=True)) if rows else [()] * 5
     return EventLog.build(
         user=np.zeros(len(rows), dtype=np.int32),
         item=np.array(columns[0], dtype=np.int32),
@@ -49,4 +54,5 @@ def _log_of(rows: list[tuple[int, int, int, float]]) -> EventLog:
         behaviour=np.array(columns[2], dtype=np.uint8),
         value=np.array(columns[3], dtype=np.float32),
         user_ids=StringColumn.of(["owner"]),
+        text=list(columns[4]),
     )

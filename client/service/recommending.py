@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from client.frames import Frame
 from client.service.child import Work, serve_parent
@@ -29,8 +30,10 @@ from everbloom.explanations.field_values import FieldValues
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommended, Recommending
 from everbloom.explanations.sentences import LANGUAGES, sentence
-from everbloom.models.features.catalogue import features_of
+from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.recommender import build_recommender, layout_of
+from everbloom.models.settled import settled
+from everbloom.models.towers.states import item_states
 
 
 class LoadedModel:
@@ -43,20 +46,26 @@ class LoadedModel:
             raise DataError(
                 "no model yet: the first one comes with the first round that this device is asked for, or is offered by its server"
             )
-        features = features_of(catalog, stored.text, stored.config.items, feature_cache(), lambda done, total: None)
-        model = build_recommender(len(catalog), features, stored.config, stored.seed)
+        items = stored.config.items
+        features = features_of(catalog, stored.text, items, feature_cache(), _quiet)
+        features = with_searches(features, log.searches.texts, stored.config, None, _quiet)
+        texts = item_states(catalog, stored.text, items, feature_cache(), _quiet)
+        model = build_recommender(len(catalog), features, stored.config, stored.seed, texts)
         layout = layout_of(model)
         layout.check(stored.schema, "the stored model")
-        self.recommending = Recommending(ModelScorer(model, layout, stored.parameters, log))
+        layout.bind(model).copy_(torch.from_numpy(stored.parameters))
+        fixed = settled(model)
+        own = layout_of(fixed)
+        self.recommending = Recommending(ModelScorer(fixed, own, own.flat(fixed), log))
+        self.reads_searches = stored.config.user.searches
         self.personal = personal_of(folder.personal, stored, layout.size("personal"))
-        self._features = features
         self._catalog, self._text = catalog, stored.text
 
     @cached_property
     def explaining(self) -> Recommending:
         """The same with what reasons take on top, once they are asked for."""
         scorer = self.recommending.scorer
-        made = Recommending(scorer, parts_of(scorer.model, self._features, {}))
+        made = Recommending(scorer, parts_of(scorer.model, {}))
         _give_back()
         return made
 
@@ -76,12 +85,14 @@ class Recommender:
         self.catalog = Catalog.open(folder.path / "catalog")
         self.events = OwnEvents(folder.store)
         self._stamp: object = None
+        self._searched: tuple[str, ...] = ()
         self._loaded: LoadedModel | None = None
         self.title = lru_cache(maxsize=4096)(self._title)
 
     def work(self, header: dict[str, Any], body: bytes) -> Frame:
         """See `Work`."""
-        model, log, now = self._model(), self.events.log(), int(time.time())
+        log, now = self.events.log(), int(time.time())
+        model = self._model(log)
         if log.has_time and len(log):
             now = max(now, int(log.time[-1]))  # the clock may have been put back
         reasons = header["do"] == "why" or header["reasons"]
@@ -97,16 +108,17 @@ class Recommender:
             found = find(log, header["n"], now=now, available=available, personal=model.personal)
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
 
-    def _model(self) -> LoadedModel:
-        stamp = [
-            _stamp(path)
-            for path in (self.folder.model, self.folder.personal, self.folder.path / "catalog" / "catalog.json")
-        ]
-        if self._loaded is None or stamp != self._stamp:
-            self.catalog = Catalog.open(self.folder.path / "catalog")
-            self.title.cache_clear()
-            self._loaded = LoadedModel(self.folder, self.catalog, self.events.log())
-            self._stamp = stamp
+    def _model(self, log: EventLog) -> LoadedModel:
+        catalogue = self.folder.path / "catalog" / "catalog.json"
+        stamp = [_stamp(path) for path in (self.folder.model, self.folder.personal, catalogue)]
+        searched = tuple(log.searches.texts)
+        known = self._loaded is not None and stamp == self._stamp
+        if self._loaded is None or not known or (self._loaded.reads_searches and searched != self._searched):
+            if not known:  # the server may have brought a new catalogue
+                self.catalog = Catalog.open(self.folder.path / "catalog")
+                self.title.cache_clear()
+            self._loaded = LoadedModel(self.folder, self.catalog, log)
+            self._stamp, self._searched = stamp, searched
             _give_back()
         return self._loaded
 
@@ -143,6 +155,10 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     except FileNotFoundError:
         return None
     return status.st_mtime_ns, status.st_ino
+
+
+def _quiet(done: int, total: int) -> None:
+    return
 
 
 def main() -> None:

@@ -4,6 +4,8 @@ Everything that a server asks passes through `Trainer.answer`: policy first, the
 """
 
 import sys
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -83,7 +85,7 @@ class Trainer:
             return told, _bytes(self._catalogue(policy, content))
         if message_type not in (TRAIN, OFFER):
             # What these answer does not depend on events, and they get none to read.
-            return told, _bytes(answer(self._device(message, policy, _nothing()), message_type, content))
+            return told, _bytes(answer(self._device(message, policy, _nothing(), self._bench), message_type, content))
         task = Task.unpack(content)
         index = CatalogueIndex(self.folder.index)
         server = check_task(policy, index.digest, content, task)
@@ -95,8 +97,10 @@ class Trainer:
             model = self._keep(task)
             return told, _bytes(RecordDict({"model": ConfigRecord({"version": model.version})}))
         check_plan(policy, bench.plan)
-        events = OwnEvents(self.folder.store).log().of(0)
-        reply = answer(self._device(message, policy, events), message_type, content)
+        with closing(OwnEvents(self.folder.store)) as own:
+            log = own.log()
+        workbench = partial(self._bench, searched=log.searches.texts if task.terms.model.user.searches else ())
+        reply = answer(self._device(message, policy, log.of(0), workbench), message_type, content)
         self._keep(task)
         told |= {"statement": NO_PRIVACY if bench.plan is None else bench.plan.describe()}
         return told, _bytes(reply)
@@ -132,7 +136,9 @@ class Trainer:
         model.save(self.folder.model)
         return model
 
-    def _device(self, message: str, policy: OwnerPolicy, events: Histories) -> Device:
+    def _device(
+        self, message: str, policy: OwnerPolicy, events: Histories, workbench: Callable[[Terms], Workbench]
+    ) -> Device:
         client, seed = self.settings["client"], self.settings["seed"]
         randomness: Randomness = SystemRandomness() if seed is None else SeededRandomness(int(seed), client)
         return Device(
@@ -140,13 +146,14 @@ class Trainer:
             events=events,
             ledger=MessageLedger(self.ledger, message, policy.epsilon),
             randomness=randomness,
-            workbench=self._bench,
+            workbench=workbench,
             secure=DeviceIdentity(self.folder.path).secure_device(client, policy.min_cohort),
             personal=StoredPersonal(self.folder.personal),
         )
 
-    def _bench(self, terms: Terms) -> Workbench:
-        return stored_workbench(self.folder.path, terms.model_dump_json())
+    def _bench(self, terms: Terms, searched: tuple[str, ...] = ()) -> Workbench:
+        """`searched`: what the owner searched for, where the model reads it; plan and schema do not depend on it."""
+        return stored_workbench(self.folder.path, terms.model_dump_json(), searched)
 
 
 def _nothing() -> Histories:

@@ -36,6 +36,8 @@ class Cases:
     available: NDArray[np.bool_]
     period_start: int
     """When what is measured begins, and all cases are asked. Items first seen from here on are new items of this measurement."""
+    repeats: bool = False
+    """Whether items that a user knows already are recommended, and to be found, like any other."""
 
     def __len__(self) -> int:
         return len(self.user)
@@ -52,6 +54,7 @@ class Cases:
             _offsets(end - start),
             self.available,
             self.period_start,
+            self.repeats,
         )
 
     @staticmethod
@@ -65,6 +68,7 @@ class Cases:
             _offsets(np.concatenate([np.diff(piece.target_offsets) for piece in pieces])),
             pieces[0].available,
             pieces[0].period_start,
+            pieces[0].repeats,
         )
 
 
@@ -118,13 +122,14 @@ class LastPositive:
 
 @dataclass(frozen=True, eq=False)
 class NewInTime:
-    """Timeline: the items that a user meets for the first time, as a positive, in [start, end)."""
+    """Timeline: the items that a user meets for the first time, as a positive, in [start, end); with `repeats`, all that are a positive there."""
 
     log: EventLog
     weights: Weights
     start: int
     end: int
     available: NDArray[np.bool_]
+    repeats: bool = False
 
     def candidates(self) -> NDArray[np.int64]:
         """See `Measurement`; only the events of that time are read."""
@@ -143,8 +148,9 @@ class NewInTime:
         owner, row = flat_ranges(known_end, stop)
         positive = self.weights(row) > 0
         pair = np.unique(owner[positive] * items + log.item[row[positive]])
-        owner, row = flat_ranges(begin, known_end)
-        pair = _without(pair, owner * items + log.item[row], of=log.item[row] != NO_ITEM)
+        if not self.repeats:
+            owner, row = flat_ranges(begin, known_end)
+            pair = _without(pair, owner * items + log.item[row], of=log.item[row] != NO_ITEM)
         owner, item = np.divmod(pair, items)
         which, first = np.unique(owner, return_index=True)
         return Cases(
@@ -155,6 +161,7 @@ class NewInTime:
             target_offsets=np.append(first, len(owner)).astype(np.int64),
             available=self.available,
             period_start=self.start,
+            repeats=self.repeats,
         )
 
 

@@ -30,16 +30,40 @@ class Catalog:
     def __len__(self) -> int:
         return len(self.item_ids)
 
-    def texts(self, template: str) -> list[str]:
-        """[items] texts by a template such as `"{title}. {genres}"`.
+    def texts(self, template: str, where: str = "data.text") -> list[str]:
+        """[items] texts by a template such as `"{title}. {genres}, {price:.2f}"`; a number, as it was, may have a format.
 
         Where a field is empty, the punctuation and space that would have joined it go too. Raises `DataError` on an
-        unknown field.
+        unknown field, or a format that is none or that a text field cannot have; `where` is the template's own place.
         """
-        names = self._named(template)
-        known = {"id": self.item_ids, **self.fields}
-        columns = [list(known[name]) for name in names]
-        return [_tidy(template.format(**dict(zip(names, row, strict=True)))) for row in zip(*columns, strict=True)]
+        self._named(template, where)
+        pieces = list(string.Formatter().parse(template))
+        shown = f"{where}: {template!r}"
+        columns = [self._formatted(name, form or "", shown) for _, name, form, _ in pieces if name is not None]
+        ends = [before if name is None else before + _HOLE for before, name, _, _ in pieces]
+        pattern = "".join(ends)
+        if not columns:
+            return [_tidy(pattern)] * len(self)
+        return [_tidy(_filled(pattern, row)) for row in zip(*columns, strict=True)]
+
+    def column(self, name: str, where: str = "data.text") -> StringColumn:
+        """A field as it was, or the ids. Raises `DataError` if there is none; `where` is the key that names it."""
+        if name != "id" and name not in self.fields:
+            known = ", ".join(["id", *self.fields])
+            raise DataError(f"{where}: there is no field {name!r}; this catalogue has: {known}")
+        return self.item_ids if name == "id" else self.fields[name]
+
+    def _formatted(self, name: str, form: str, where: str) -> list[str]:
+        """One field of all items, formatted; what is unknown is empty."""
+        texts = list(self.column(name))
+        if not form:
+            return texts
+        if name not in self.numbers:
+            raise DataError(f"{where} gives {name!r} the format {form!r}, but it is no number; leave it out")
+        try:
+            return [text and format(float(text), form) for text in texts]
+        except ValueError as error:
+            raise DataError(f"{where}: {form!r} is no format of a number ({error})") from None
 
     def digest(self) -> str:
         """SHA-256 over ids and text fields in the catalogue's order, in hexadecimal: equal where the same numbers mean the same items and texts."""
@@ -51,15 +75,18 @@ class Catalog:
 
     def check(self, template: str) -> None:
         """Raises `DataError` if the template names a field that there is not."""
-        self._named(template)
+        self._named(template, "data.text")
 
-    def _named(self, template: str) -> list[str]:
-        names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+    def _named(self, template: str, where: str) -> list[str]:
+        try:
+            names = [name for _, name, _, _ in string.Formatter().parse(template) if name is not None]
+        except ValueError as error:
+            raise DataError(f"{where}: {template!r} is no template ({error}); a brace that stays is doubled") from None
         known = ["id", *self.fields]
         for name in names:
             if name not in known:
                 raise DataError(
-                    f"data.text: {template!r} names the field {name!r}; this catalogue has: {', '.join(known)}"
+                    f"{where}: {template!r} names the field {name!r}; this catalogue has: {', '.join(known)}"
                 )
         return names
 
@@ -88,6 +115,20 @@ class Catalog:
             numbers={name: open_array(folder / f"number.{name}.npy") for name in header["numbers"]},
             first_seen=open_array(folder / "first_seen.npy"),
         )
+
+
+_HOLE = "\0"
+"""Where a field's text goes in a template."""
+_UNITS = "$¢£¤¥₩₹€₽₺฿%"
+
+
+def _filled(pattern: str, texts: tuple[str, ...]) -> str:
+    """The template with its fields; a sign of a unit that touches an empty one goes with it."""
+    first, *others = pattern.split(_HOLE)
+    told = first
+    for text, after in zip(texts, others, strict=True):
+        told = told + text + after if text else told.rstrip(_UNITS) + after.lstrip(_UNITS)
+    return told
 
 
 def _tidy(text: str) -> str:

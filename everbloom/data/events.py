@@ -5,6 +5,7 @@ one contiguous view.
 import json
 from bisect import bisect_left
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from everbloom.data.ordering import by_user_and_time
 from everbloom.data.ranges import flat_ranges
+from everbloom.data.searches import Searches, coded
 from everbloom.data.strings import StringColumn, open_array
 from everbloom.errors import DataError
 
@@ -34,6 +36,8 @@ class Histories:
     behaviour: NDArray[np.uint8]
     value: NDArray[np.float32]
     offsets: NDArray[np.int64]
+    search: NDArray[np.int32] | None = None
+    """Codes of searches, as in `Searches`; None: there are none."""
 
     @classmethod
     def of_one(
@@ -42,9 +46,10 @@ class Histories:
         time: NDArray[np.int64],
         behaviour: NDArray[np.uint8],
         value: NDArray[np.float32],
+        search: NDArray[np.int32] | None = None,
     ) -> "Histories":
         """One user's, oldest first; no copies."""
-        return cls(item, time, behaviour, value, np.array([0, len(item)]))
+        return cls(item, time, behaviour, value, np.array([0, len(item)]), search)
 
     def __len__(self) -> int:
         return len(self.item)
@@ -128,14 +133,26 @@ class EventLog:
     def of(self, user: int) -> Histories:
         """One user's events, as views."""
         rows = self.rows(user)
-        return Histories.of_one(self.item[rows], self.time[rows], self.behaviour[rows], self.value[rows])
+        search = None if self.text is None else self.searches.code[rows]
+        return Histories.of_one(self.item[rows], self.time[rows], self.behaviour[rows], self.value[rows], search)
 
     def histories(self, users: NDArray[np.int64]) -> Histories:
         """The events of some users, copied; what it costs depends on them and not on the log."""
         _, row = flat_ranges(self.offsets[users], self.offsets[users + 1])
         sizes = self.offsets[users + 1] - self.offsets[users]
         offsets = np.concatenate(([0], np.cumsum(sizes))).astype(np.int64)
-        return Histories(self.item[row], self.time[row], self.behaviour[row], self.value[row], offsets)
+        search = None if self.text is None else self.searches.code[row]
+        return Histories(self.item[row], self.time[row], self.behaviour[row], self.value[row], offsets, search)
+
+    @cached_property
+    def searches(self) -> Searches:
+        """What was searched for; read from the log the first time it is asked."""
+        rows = (
+            np.flatnonzero(self.behaviour == BEHAVIOURS.index("search")) if self.text is not None else np.zeros(0, int)
+        )
+        told = [(row, self.text[row]) for row in rows.tolist()] if self.text is not None else []
+        named = [(row, text) for row, text in told if text]
+        return coded(np.array([row for row, _ in named], dtype=np.int64), [text for _, text in named], len(self))
 
     def rows_before(self, time: int, users: NDArray[np.int64]) -> NDArray[np.int64]:
         """[users] absolute row at which the events from `time` on begin; a binary search in all of their rows at once."""

@@ -158,7 +158,9 @@ class Timeline:
             return LastPositive(self.log, self.weights, len(self.catalog), place, FOREVER)
         end = int(self.boundaries[period + 1])
         start = self._validation_start(period) if split == "validation" else int(self.boundaries[period])
-        return NewInTime(self.log, self.weights, start, end, np.asarray(self.catalog.first_seen < end))
+        return NewInTime(
+            self.log, self.weights, start, end, np.asarray(self.catalog.first_seen < end), self.protocol.repeats
+        )
 
     def _validation_start(self, period: int) -> int:
         start, end = int(self.boundaries[period]), int(self.boundaries[period + 1])

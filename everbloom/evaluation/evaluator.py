@@ -1,5 +1,6 @@
 """Central evaluation: a model's scores in, metric records out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -23,6 +24,8 @@ from everbloom.evaluation.training_events import item_counts, trained_period
 from everbloom.seeding import numpy_generator
 
 Part = Literal["slices", "all", "panel"]
+EachCase = Callable[[NDArray[np.int32], dict[str, NDArray[np.float64]]], None]
+"""Takes the user of each case, [cases], and its measures, `measure@k` -> [cases]."""
 
 
 class Scorer(Protocol):
@@ -86,8 +89,10 @@ class Evaluator:
         now: int | None = None,
         after: int | None = None,
         part: Part = "slices",
+        each: EachCase | None = None,
     ) -> list[Record]:
-        """The records of one model: full ranking by slice ("all" first), then sampled-99 if candidates are stored.
+        """The records of one model: full ranking by slice ("all" first), then sampled-99 if candidates are stored. `each` is given the full ranking
+        of every case that the first record is the mean of.
 
         `model`, `round` and `after` only label the records. Who has deleted the data before period `now` ends is left out. `part`: all slices, or
         everybody, or the panel alone. `subset` limits validation to `config.max_users` cases; a test always has
@@ -98,8 +103,11 @@ class Evaluator:
         ranking = self._ranking(scorer, measured.cases)
         records = []
         for place, some in enumerate(measured.slices):
-            values = means(per_case(some.hits(ranking), some.targets, self.config.k))
+            cases = per_case(some.hits(ranking), some.targets, self.config.k)
+            values = means(cases)
             if place == 0:
+                if each is not None:
+                    each(measured.cases.user, cases)
                 values |= beyond_accuracy(ranking.items, measured.cases.available, measured.counts, self.config.k)
             records.append(
                 metric_record(

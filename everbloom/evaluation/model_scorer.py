@@ -10,6 +10,7 @@ from everbloom.data.cases import Cases
 from everbloom.data.events import NO_ITEM, EventLog
 from everbloom.data.gaps import gap_codes, gaps_before
 from everbloom.data.ranges import flat_ranges
+from everbloom.data.searches import searches_before
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import CatalogueVectors, Recommender
 from everbloom.models.users import Circumstances
@@ -64,6 +65,7 @@ class ModelScorer:
         width = self.model.history - 1
         owner, row = flat_ranges(cases.history_start[positions], cases.history_end[positions])
         real = self.log.item[row] != NO_ITEM  # a search has no item: it is no input of the sequence
+        visible, kept = row, np.flatnonzero(real)
         owner, row = owner[real], row[real]
         known = np.bincount(owner, minlength=len(positions))
         length = np.minimum(known, width)
@@ -79,7 +81,17 @@ class ModelScorer:
             gaps[owner[read], place[read]] = codes[read]
             gaps[np.arange(len(positions)), length] = now
             gap = torch.from_numpy(gaps)
-        return torch.from_numpy(items), Circumstances(torch.from_numpy(behaviour), gap), torch.from_numpy(length)
+        search = None
+        if self.model.user.search is not None:
+            searches = np.zeros((len(positions), width + 1), dtype=np.int64)
+            sizes = cases.history_end[positions] - cases.history_start[positions]
+            offsets = np.concatenate(([0], np.cumsum(sizes)))
+            before, newest = searches_before(self.log.searches.code[visible], kept, offsets)
+            searches[owner[read], place[read]] = before[read]
+            searches[np.arange(len(positions)), length] = newest
+            search = torch.from_numpy(searches)
+        beside = Circumstances(torch.from_numpy(behaviour), gap, search)
+        return torch.from_numpy(items), beside, torch.from_numpy(length)
 
     def _gaps(
         self, row: NDArray[np.int64], known: NDArray[np.int64], now: int

@@ -42,7 +42,7 @@ def chunk_size(items: int) -> int:
 def rank(cases: Cases, log: EventLog, items: int, score: Score, k_max: int, chunk: int | None = None) -> Ranking:
     """The best `k_max` of all `items` for each case.
 
-    Items that are not available or that the case's user already knows (any event in the history) are never ranked,
+    Items that are not available or, unless the cases say that these count, that the user already knows (any event in the history) are never ranked,
     except the case's own targets, which always can be. Equal scores rank by item index, lower first; -0.0 equals 0.0.
     Raises `ValueError` if scores have another shape, `FloatingPointError` if any is NaN.
     """
@@ -112,8 +112,9 @@ def _mask(
     owner, item = (torch.as_tensor(column).to(keys.device) for column in case_targets(cases, positions))
     kept = keys[owner, item]
     keys.index_fill_(1, unavailable.to(keys.device), _MASKED)
-    known = tuple(torch.as_tensor(column).to(keys.device) for column in history_items(cases, log, positions))
-    keys[known] = _MASKED
+    if not cases.repeats:
+        known = tuple(torch.as_tensor(column).to(keys.device) for column in history_items(cases, log, positions))
+        keys[known] = _MASKED
     keys[owner, item] = kept
     return keys
 

@@ -8,6 +8,10 @@ from everbloom.data.timeline import Split
 Protocol = Literal["full", "sampled-99"]
 Record = dict[str, str | int | float]
 
+FEDERATED = "federated"
+"""The `model` of what is trained; every other name is a baseline's."""
+LABELS = frozenset({"period", "round", "split", "protocol", "slice", "model", "users", "after"})
+"""Keys of a record that are no measures."""
 _DECIMALS = 6  # the last bits of a mean differ between machines and numpy versions; the file must not
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from everbloom.data.events import NO_ITEM, EventLog
 from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.explanations.conserving import Conserving
 from everbloom.explanations.counterfactuals import NO_PIECE, asked_now, without_each
 from everbloom.models.recommender import CatalogueVectors
 
@@ -30,10 +31,11 @@ def leave_one_out(
 def gradient_times_input(
     scorer: ModelScorer, log: EventLog, piece: NDArray[np.int64], catalogue: CatalogueVectors, now: int
 ) -> NDArray[np.float32]:
-    """[pieces, items]: the first-order effect on each item's score of taking the vectors of a piece's events to nothing.
+    """[pieces, items]: d score / d vector . vector, summed over the events of a piece (Shrikumar et al., 2016, arXiv 1605.01713), and what they add
+    to a content match, which is linear in them.
 
-    d score / d vector . vector (Shrikumar et al., 2016, arXiv 1605.01713), summed over the events of a piece; and what they add to a content match,
-    which is linear in them.
+    Gradients are those of `Conserving`. Costs one pass forward and one back, and is no counterfactual: it knows nothing of the places in a history
+    that change when an event is taken out.
     """
     one = scorer.of(log, scorer.personal)
     cases, count = asked_now(log, _nothing(scorer), now), len(catalogue.items)
@@ -49,7 +51,7 @@ def gradient_times_input(
 
     watching = scorer.model.item.register_forward_hook(watch)
     try:
-        with torch.enable_grad():
+        with torch.enable_grad(), Conserving():
             own = one.scores(cases.take(copies), np.arange(count), catalogue)
     finally:
         watching.remove()

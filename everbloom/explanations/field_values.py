@@ -5,7 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 
 from everbloom.data.catalog import Catalog
-from everbloom.models.features.left_out import text_fields
+from everbloom.models.features.catalogue import DEFAULT_TEXT
+from everbloom.models.features.template import text_fields
 
 _SEPARATORS = re.compile(r"\s*[,;|/、，；]\s*")
 _WORD = re.compile(r"[^\W\d_][\w'’-]+")
@@ -21,7 +22,7 @@ class FieldValues:
     def __init__(self, catalog: Catalog, template: str | None) -> None:
         """Fields that the model's text does not name could not have raised a score, and are left out."""
         self._catalog = catalog
-        self.fields = tuple(name for name in text_fields(template) if name in catalog.fields)
+        self.fields = tuple(name for name in text_fields(template or DEFAULT_TEXT) if name in catalog.fields)
         self._common = {name: self._too_common(name) for name in self.fields}
 
     def of(self, item: int, field: str) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
-from torch.nn import functional
 
-from everbloom.models.features.reduction import project_like
+from everbloom.models.other_texts import OtherTexts
 from everbloom.models.recommender import CatalogueVectors, Recommender
 
 TEXT, COLLABORATIVE, POPULARITY = "text", "collaborative", "popularity"
@@ -44,19 +43,14 @@ class Parts:
         )
 
 
-def parts_of(
-    model: Recommender,
-    features: NDArray[np.float32] | None,
-    without_fields: Mapping[str, NDArray[np.float32]],
-) -> Parts:
-    """The parts that a model's items have, for its present parameters. `features` [items, width]: whole ones; `without_fields`: see
-    `features_without_fields`.
+def parts_of(model: Recommender, without_fields: Mapping[str, OtherTexts]) -> Parts:
+    """The parts that a settled model's items have, for its present parameters; `without_fields`: see `texts_without_fields`.
 
     What a part adds is what the score loses without it: exact, whatever the score's form. The parts need not add up to the score.
     """
     names, catalogues = [], []
     with torch.inference_mode():
-        for name, changed, unit in _changes(model, features, without_fields):
+        for name, changed, unit in _changes(model, without_fields):
             index = torch.arange(model.item.items)
             vectors, bias = functional_call(model.item, changed, (index,))
             names.append(name)
@@ -65,23 +59,18 @@ def parts_of(
 
 
 def _changes(
-    model: Recommender, features: NDArray[np.float32] | None, without_fields: Mapping[str, NDArray[np.float32]]
+    model: Recommender, without_fields: Mapping[str, OtherTexts]
 ) -> Iterator[tuple[str, dict[str, torch.Tensor], torch.Tensor | None]]:
     """(part, what the item encoder has in place of its own, what a content match reads) for each part."""
-    tensors = {**dict(model.item.named_parameters()), **dict(model.item.named_buffers())}
-    unit = None if model.content is None else model.content.features
-    if model.item.features is not None and features is not None:
-        for field, other in without_fields.items():
-            own = {"features": torch.from_numpy(project_like(features, model.feature_dim, other))}
-            seen = None if unit is None else functional.normalize(torch.from_numpy(other), dim=1)
-            yield f"field:{field}", own, seen
-        yield (
-            TEXT,
-            {"features": torch.zeros_like(model.item.features)},
-            None if unit is None else torch.zeros_like(unit),
-        )
-    if "embedding.weight" in tensors:
-        yield COLLABORATIVE, {"embedding.weight": torch.zeros_like(tensors["embedding.weight"])}, unit
-    biases = {name: torch.zeros_like(value) for name, value in tensors.items() if name.endswith("_bias.weight")}
+    own = dict(model.item.named_parameters())
+    unit = model.catalogue().features
+    if model.item.features is not None:
+        for field, texts in without_fields.items():
+            yield f"field:{field}", {"features": texts.read}, None if unit is None else texts.unit
+        nothing = {"features": torch.zeros_like(model.item.features)}
+        yield TEXT, nothing, None if unit is None else torch.zeros_like(unit)
+    if "embedding.weight" in own:
+        yield COLLABORATIVE, {"embedding.weight": torch.zeros_like(own["embedding.weight"])}, unit
+    biases = {name: torch.zeros_like(value) for name, value in own.items() if name.endswith("_bias.weight")}
     if biases:
         yield POPULARITY, biases, unit

@@ -13,6 +13,9 @@ from everbloom.explanations.attribution import leave_one_out
 from everbloom.explanations.counterfactuals import asked_now, pieces
 from everbloom.explanations.parts import Parts
 
+_WORTH_NAMING = 0.1
+"""What raised a score less than this part of what the strongest piece did is no reason."""
+
 
 @dataclass(frozen=True)
 class Reason:
@@ -76,7 +79,7 @@ class Recommending:
         personal: NDArray[np.float32] | None = None,
         most: int = 3,
     ) -> list[Recommended]:
-        """These items with their reasons: at most so many pieces of the history of which each raised the score."""
+        """These items with their reasons: at most so many pieces of the history, each of which raised the score."""
         scorer = self._scorer(log, personal)
         piece = pieces(log, scorer.model.history - 1)
         asked = self.parts.beside(scorer.catalogue, torch.from_numpy(items))
@@ -85,12 +88,13 @@ class Recommending:
         found = []
         for place, item in enumerate(items.tolist()):
             own = raised[:, place]
-            strongest = [number for number in np.argsort(-own, kind="stable")[:most].tolist() if own[number] > 0]
+            strongest = np.argsort(-own, kind="stable")[:most]
+            named = strongest[own[strongest] > _WORTH_NAMING * max(0.0, float(own.max(initial=0.0)))].tolist()
             found.append(
                 Recommended(
                     item,
                     float(score[place]),
-                    tuple(_reason(log, piece == number, float(own[number])) for number in strongest),
+                    tuple(_reason(log, piece == number, float(own[number])) for number in named),
                     tuple(zip(self.parts.names, parts[:, place].tolist(), strict=True)),
                 )
             )

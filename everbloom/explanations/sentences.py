@@ -43,7 +43,7 @@ ENGLISH = Language(
     title="{title}",
     phrase='"{title}"',
     field="{name} {values}",
-    fields={"title": "the words"},
+    fields={"title": "title words"},
     between=", ",
     last=" and ",
 )
@@ -64,7 +64,14 @@ CHINESE = Language(
     title="《{title}》",
     phrase="“{title}”",
     field="{name}{values}",
-    fields={"title": "词语", "genres": "类型", "category": "类别", "brand": "品牌", "price": "价格", "artist": "艺人"},
+    fields={
+        "title": "标题词",
+        "genres": "类型",
+        "category": "类别",
+        "brand": "品牌",
+        "price": "价格",
+        "artist": "艺人",
+    },
     between="、",
     last="和",
 )

@@ -1,6 +1,7 @@
 """Clients' histories as training examples, for all clients of a call at once. Under an example unit, what is built here decides in how many
 examples an interaction lies."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from everbloom.config import LearningConfig
 from everbloom.data.events import NO_ITEM, Histories
 from everbloom.data.gaps import gaps_before
+from everbloom.data.searches import searches_before
 from everbloom.data.timeline import TrainingWindow
 from everbloom.models.users import Circumstances
 from everbloom.seeding import PublicDraws
@@ -22,7 +24,8 @@ class Examples:
     nothing to learn.
 
     `place` [examples, scored] int64: the positions whose next item is scored; all of them, or the one that has a target. `gap` int64 as items: codes
-    of how long before each event the one before it lay, in the example or out of it.
+    of how long before each event the one before it lay, in the example or out of it. `search` int64 as items: codes of the last search between an
+    event and the one before it, 0 where there is none (None: of none).
     """
 
     items: torch.Tensor
@@ -31,6 +34,7 @@ class Examples:
     weight: torch.Tensor
     place: torch.Tensor
     gap: torch.Tensor
+    search: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -38,15 +42,19 @@ class Examples:
     @property
     def circumstances(self) -> Circumstances:
         """What a model reads beside the items."""
-        return Circumstances(self.behaviour, self.gap)
+        return Circumstances(self.behaviour, self.gap, self.search, self.items, self.real.sum(dim=1))
 
     def to(self, device: torch.device) -> "Examples":
         """The same on a device."""
-        return Examples(*(getattr(self, field.name).to(device) for field in fields(self)))
+        return self._each(lambda column: column.to(device))
 
     def take(self, rows: torch.Tensor) -> "Examples":
         """The examples at these positions."""
-        return Examples(*(getattr(self, field.name)[rows] for field in fields(self)))
+        return self._each(lambda column: column[rows])
+
+    def _each(self, change: Callable[[torch.Tensor], torch.Tensor]) -> "Examples":
+        columns = {field.name: getattr(self, field.name) for field in fields(self)}
+        return Examples(**{name: change(column) for name, column in columns.items() if column is not None})
 
 
 def build_examples(
@@ -64,7 +72,7 @@ def build_examples(
     `weight` [events] of each event as a target; `length` positions of an example (`model.user.history`). `disjoint`: each event lies in one
     example, always the same one (windows start at the first event of the training window). Otherwise windows are laid from an offset drawn for each
     client, and older events serve as context. `rehearsed` [events]: older events that are targets all the same.
-    client, and older events serve as context. Of an event outside of a disjoint example nothing is in it, so the gap before its first one is unknown.
+    Of an event outside of a disjoint example nothing is in it, so the gap before its first one is unknown, and what was searched for before that.
     """
     kept, first, weight = _visible(events, weight, window, rehearsed)
     item, behaviour = events.item[kept.rows], events.behaviour[kept.rows]
@@ -81,9 +89,15 @@ def build_examples(
         learnt &= _chosen(owner, learnt, learning.max_examples, draws)
     owner, starts, stops = owner[learnt], starts[learnt], stops[learnt]
     gap = gaps_before(events.time[kept.rows], kept.offsets)
-    examples = _gather(item, behaviour, gap, weight, starts, stops, length, learning.examples == "next-item")
+    search = np.zeros(len(kept.rows), dtype=np.int64)
+    if events.search is not None:
+        search, _ = searches_before(events.search, kept.rows, events.offsets)
+    told = _Kinds(item, behaviour, gap, search)
+    examples = _gather(told, weight, starts, stops, length, learning.examples == "next-item")
     if disjoint:
-        examples.gap[:, 0] = 0
+        for told_of_before in (examples.gap, examples.search):
+            assert told_of_before is not None
+            told_of_before[:, 0] = 0
     return examples, np.bincount(owner, minlength=events.users)
 
 
@@ -149,10 +163,17 @@ def _chosen(
     return chosen
 
 
+class _Kinds(NamedTuple):
+    """[kept] what is read of events."""
+
+    item: NDArray[np.int32]
+    behaviour: NDArray[np.uint8]
+    gap: NDArray[np.int64]
+    search: NDArray[np.int64]
+
+
 def _gather(
-    item: NDArray[np.int32],
-    behaviour: NDArray[np.uint8],
-    gap: NDArray[np.int64],
+    told: _Kinds,
     weight: NDArray[np.float32],
     starts: NDArray[np.int64],
     stops: NDArray[np.int64],
@@ -162,17 +183,18 @@ def _gather(
     if len(starts) == 0:
         nothing = torch.zeros((0, width), dtype=torch.int64)
         scored = torch.zeros((0, 1 if only_last else width), dtype=torch.int64)
-        return Examples(nothing, nothing, nothing.bool(), nothing.float(), scored, nothing.clone())
+        return Examples(nothing, nothing, nothing.bool(), nothing.float(), scored, nothing.clone(), nothing.clone())
     row = starts[:, None] + np.arange(width)
     real = row < stops[:, None]
     row = np.where(real, row, 0)
     learnt = real & (row == stops[:, None] - 1) if only_last else real
     place = stops[:, None] - starts[:, None] - 1 if only_last else np.broadcast_to(np.arange(width), row.shape)
     return Examples(
-        items=torch.from_numpy(np.where(real, item[row], 0).astype(np.int64)),
-        behaviour=torch.from_numpy(np.where(real, behaviour[row], 0).astype(np.int64)),
+        items=torch.from_numpy(np.where(real, told.item[row], 0).astype(np.int64)),
+        behaviour=torch.from_numpy(np.where(real, told.behaviour[row], 0).astype(np.int64)),
         real=torch.from_numpy(real),
         weight=torch.from_numpy(np.where(learnt, weight[row], 0).astype(np.float32)),
         place=torch.from_numpy(np.array(place)),
-        gap=torch.from_numpy(np.where(real, gap[row], 0)),
+        gap=torch.from_numpy(np.where(real, told.gap[row], 0)),
+        search=torch.from_numpy(np.where(real, told.search[row], 0)),
     )

@@ -121,7 +121,7 @@ class LocalTrainer:
         """Full-batch gradient steps on the mean loss of the examples, written into one flat gradient."""
         own = torch.zeros_like(self.personal)
         for slot in self.layout.slots:
-            if slot.group != "frozen":
+            if slot.group in ("shared", "personal"):
                 gradient = self.gradient if slot.group == "shared" else own
                 self._named[slot.name].grad = gradient[slot.start : slot.end].view(slot.shape)
         everything = torch.arange(len(examples))

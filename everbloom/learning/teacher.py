@@ -21,12 +21,13 @@ class Teacher:
     """Adds to each example's loss; gives gradients to the learner alone."""
 
     def __init__(self, model: Recommender, layout: ParameterLayout, distillation: Distillation) -> None:
-        """A copy of the model that shares its buffers (the catalogue's features are large)."""
-        shared = {id(buffer): buffer for buffer in model.buffers()}
+        """A copy of the model that shares its buffers (the catalogue's features are large) and what is frozen (a language model's weights)."""
+        frozen = (parameter for parameter in model.parameters() if not parameter.requires_grad)
+        shared: dict[int, torch.Tensor] = {id(value): value for value in (*model.buffers(), *frozen)}
         self.model = deepcopy(model, shared).eval()
         self.distillation = distillation
         named = dict(self.model.named_parameters())
-        self._places = [(named[slot.name], slot) for slot in layout.slots if slot.group == "shared"]
+        self._places = [(named[slot.name], slot) for slot in layout.slots if slot.vector == "shared"]
 
     @torch.no_grad()
     def load(self, parameters: NDArray[np.float32]) -> "Teacher":

@@ -23,6 +23,7 @@ class ContentMatch(nn.Module):
         self.weight = nn.Linear(config.lags, 1, bias=False)
         nn.init.zeros_(self.weight.weight)
         nn.init.constant_(self.weight.weight[0, :1], config.strength)
+        self.weight.requires_grad_(config.learn)
 
     def forward(self, similar: torch.Tensor) -> torch.Tensor:
         """Similarities [..., lags] -> scores [...]."""

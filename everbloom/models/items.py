@@ -1,10 +1,14 @@
-"""Item vectors: an adapter over the frozen features of an item's text, plus a collaborative embedding; and a popularity bias."""
+"""Item vectors: an adapter over the frozen features of an item's content, plus a collaborative embedding; and a popularity bias."""
 
 import torch
 from torch import nn
 from torch.nn import functional
 
 from everbloom.config import ItemModelConfig
+from everbloom.models.features.reduction import PrincipalMap
+from everbloom.models.fusion import GatedFusion
+from everbloom.models.towers.item import ItemTower
+from everbloom.models.towers.states import TextStates
 
 
 class ItemEncoder(nn.Module):
@@ -15,13 +19,29 @@ class ItemEncoder(nn.Module):
 
     features: torch.Tensor | None
 
-    def __init__(self, items: int, dim: int, features: torch.Tensor | None, config: ItemModelConfig) -> None:
-        """`features` [items, width] float32, or None."""
+    def __init__(
+        self,
+        items: int,
+        dim: int,
+        features: torch.Tensor | None,
+        config: ItemModelConfig,
+        texts: TextStates | None = None,
+        reduction: PrincipalMap | None = None,
+        fusion: GatedFusion | None = None,
+    ) -> None:
+        """`features` [items, width] float32, or None; with a tower also `texts`, and the `reduction` that made the features of the whole ones.
+        `fusion`: of the features' modalities, in place of one adapter over all."""
         super().__init__()
         self.items = items
         # Not persistent and no parameter: features are public, derived from the catalogue, and never travel.
         self.register_buffer("features", features, persistent=False)
-        self.adapter = None if features is None else nn.Linear(features.shape[1], dim, bias=False)
+        self.tower = None
+        """Makes the features, where the language model is fine-tuned."""
+        if config.tower is not None:
+            assert texts is not None, "the catalogue's texts come with [model.items.tower]"
+            self.tower = ItemTower(texts, config, reduction)
+        self.adapter = None if features is None or fusion is not None else nn.Linear(features.shape[1], dim, bias=False)
+        self.fusion = fusion
         self.embedding = nn.Embedding(items, dim) if config.embedding else None
         self.item_bias = nn.Embedding(items, 1) if config.bias == "item" else None
         self.feature_bias = (
@@ -30,16 +50,27 @@ class ItemEncoder(nn.Module):
         self.bias_scale = config.bias_scale
         self.embedding_scale = config.embedding_scale
         self._reset()
+        self.trains_adapter = self.adapter is not None and config.train_adapter
+        if self.adapter is not None:
+            self.adapter.requires_grad_(config.train_adapter)
+
+    @property
+    def linear(self) -> bool:
+        """Whether its layers meet fixed features and nothing else, so that norms of its gradients follow from those of the item vectors."""
+        return self.tower is None and self.fusion is None
 
     def forward(self, item: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """[...] int64 -> vectors [..., dim], biases [...]."""
         bias = torch.zeros(item.shape, device=item.device)
         vector = torch.zeros((), device=item.device)
-        if self.features is not None and self.adapter is not None:
-            features = functional.embedding(item, self.features)
-            vector = vector + self.adapter(features)
+        if self.features is not None:
+            features = functional.embedding(item, self.features) if self.tower is None else self.tower(item)
+            if self.adapter is not None:
+                vector = vector + self.adapter(features)
             if self.feature_bias is not None:
                 bias = bias + self.feature_bias(features).squeeze(-1)
+        if self.fusion is not None:
+            vector = vector + self.fusion(item)
         if self.embedding is not None:
             vector = vector + self.embedding(item) * self.embedding_scale
         if self.item_bias is not None:
@@ -56,7 +87,7 @@ class ItemEncoder(nn.Module):
         if self.adapter is not None:
             nn.init.orthogonal_(self.adapter.weight)
         if self.embedding is not None:
-            spread = 0.02 if self.adapter is not None else self.embedding.embedding_dim**-0.5
+            spread = 0.02 if self.features is not None else self.embedding.embedding_dim**-0.5
             nn.init.normal_(self.embedding.weight, std=spread / self.embedding_scale)
         for bias in (self.item_bias, self.feature_bias):
             if bias is not None:

@@ -13,7 +13,8 @@ from torch import nn
 
 from everbloom.errors import SchemaError
 
-Group = Literal["frozen", "shared", "personal"]
+Group = Literal["frozen", "shared", "personal", "counted"]
+"""`counted`: travels in the vector of the shared ones, but devices count it and do not learn it."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,11 @@ class Slot:
     start: int
     end: int
 
+    @property
+    def vector(self) -> Group:
+        """Whose flat vector holds it."""
+        return "shared" if self.group == "counted" else self.group
+
 
 @dataclass(frozen=True)
 class ParameterLayout:
@@ -34,21 +40,25 @@ class ParameterLayout:
     slots: tuple[Slot, ...]
 
     @classmethod
-    def of(cls, model: nn.Module, personal: Iterable[str] = ()) -> "ParameterLayout":
-        """Groups: `requires_grad` false is frozen; names that start with one of `personal` are personal; the rest is shared."""
-        prefixes = tuple(personal)
+    def of(cls, model: nn.Module, personal: Iterable[str] = (), counted: Iterable[str] = ()) -> "ParameterLayout":
+        """Groups: the names `counted`; else, `requires_grad` false is frozen; names that start with one of `personal` are personal; the rest is
+        shared."""
+        prefixes, names = tuple(personal), frozenset(counted)
         slots, used = [], {"frozen": 0, "shared": 0, "personal": 0}
         for name, parameter in model.named_parameters():
             group: Group = (
-                "frozen"
+                "counted"
+                if name in names
+                else "frozen"
                 if not parameter.requires_grad
                 else "personal"
                 if prefixes and name.startswith(prefixes)
                 else "shared"
             )
-            start = used[group]
-            used[group] = start + parameter.numel()
-            slots.append(Slot(name, tuple(parameter.shape), group, start, used[group]))
+            slot = Slot(name, tuple(parameter.shape), group, 0, 0)
+            start = used[slot.vector]
+            used[slot.vector] = start + parameter.numel()
+            slots.append(Slot(name, slot.shape, group, start, used[slot.vector]))
         return cls(tuple(slots))
 
     def names(self, group: Group) -> tuple[str, ...]:
@@ -56,8 +66,14 @@ class ParameterLayout:
         return tuple(slot.name for slot in self.slots if slot.group == group)
 
     def size(self, group: Group = "shared") -> int:
-        """Number of parameters in a group."""
-        return max((slot.end for slot in self.slots if slot.group == group), default=0)
+        """Number of parameters in a group's vector."""
+        return max((slot.end for slot in self.slots if slot.vector == group), default=0)
+
+    @property
+    def counted(self) -> slice:
+        """Where the shared vector holds what is counted; empty if nothing is."""
+        found = [slice(slot.start, slot.end) for slot in self.slots if slot.group == "counted"]
+        return found[0] if found else slice(0, 0)
 
     @property
     def schema(self) -> str:
@@ -75,7 +91,7 @@ class ParameterLayout:
     def flat(self, model: nn.Module, group: Group = "shared") -> NDArray[np.float32]:
         """[params] float32 copy of a group's parameters."""
         named = dict(model.named_parameters())
-        pieces = [named[slot.name].detach().reshape(-1) for slot in self.slots if slot.group == group]
+        pieces = [named[slot.name].detach().reshape(-1) for slot in self.slots if slot.vector == group]
         return torch.cat(pieces).to(torch.float32).cpu().numpy().copy() if pieces else np.zeros(0, dtype=np.float32)
 
     def bind(self, model: nn.Module, group: Group = "shared") -> torch.Tensor:
@@ -83,6 +99,6 @@ class ParameterLayout:
         vector = torch.from_numpy(self.flat(model, group))
         named = dict(model.named_parameters())
         for slot in self.slots:
-            if slot.group == group:
+            if slot.vector == group:
                 named[slot.name].data = vector[slot.start : slot.end].view(slot.shape)
         return vector

@@ -1,38 +1,28 @@
 """A person described by words: each phrase stands in the history as an item of which nothing but its text is known."""
 
-from copy import deepcopy
-
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
-from everbloom.errors import ConfigError
-from everbloom.models.features.reduction import project_like
+from everbloom.models.other_texts import OtherTexts
 from everbloom.models.recommender import Recommender
+from everbloom.models.settled import settled
 
 
-def with_phrases(model: Recommender, features: NDArray[np.float32] | None, phrases: NDArray[np.float32]) -> Recommender:
-    """A copy of the model whose last items are phrases with the features `phrases` [phrases, width]; `features` [items, width]: the catalogue's.
+def with_phrases(model: Recommender, phrases: OtherTexts) -> Recommender:
+    """A settled copy of a model that reads texts, whose last items are these phrases.
 
-    As an item that nobody has met yet, a phrase has no collaborative vector and no bias. Raises `ConfigError` if the model reads no texts.
+    As an item that nobody has met yet, a phrase has no collaborative vector and no bias.
     """
-    if model.item.features is None or features is None:
-        raise ConfigError(
-            "model.items.features: this model knows items by their numbers alone and reads no words; train one with features, or name a user"
-        )
-    other = deepcopy(model)
-    count = len(phrases)
+    other = settled(model)
+    assert other.item.features is not None, "phrases were read by a model that reads texts"
+    count = len(phrases.read)
     other.item.items += count
-    own = torch.from_numpy(project_like(features, model.feature_dim, phrases))
-    other.item.features = torch.cat([model.item.features, own])
+    other.item.features = torch.cat([other.item.features, phrases.read])
     for table in (other.item.embedding, other.item.item_bias):
         if table is not None:
             _append(table, count)
     if other.content is not None:
-        unit = functional.normalize(torch.from_numpy(phrases), dim=1)
-        other.content.features = torch.cat([other.content.features, unit])
+        other.content.features = torch.cat([other.content.features, phrases.unit])
     return other
 
 

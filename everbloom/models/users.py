@@ -15,11 +15,17 @@ class Circumstances(NamedTuple):
     """What is known of events beside their items; more of either than there are events is not read.
 
     `behaviour` [examples, events] codes of what was done; `gap` [examples, events + 1] codes of how long ago the event before was, at each event and
-    when the one after the last is asked for: position t's tells nothing of the event that is to be predicted there but when it is.
+    when the one after the last is asked for: position t's tells nothing of the event that is to be predicted there but when it is. `search`
+    [examples, events + 1] likewise: codes of the last search since the event before, None of none at all.
     """
 
     behaviour: torch.Tensor
     gap: torch.Tensor | None = None
+    search: torch.Tensor | None = None
+    item: torch.Tensor | None = None
+    """[examples, at least events] int64 the items themselves, and"""
+    length: torch.Tensor | None = None
+    """[examples] how many of them are real: for encoders that read more of an item than its vector."""
 
 
 class Attention(nn.Module):
@@ -117,12 +123,24 @@ def at(states: torch.Tensor, place: torch.Tensor) -> torch.Tensor:
 class UserEncoder(nn.Module):
     """History -> one user vector per position; the one at position t has read the start token and the first t events."""
 
-    def __init__(self, dim: int, config: UserModelConfig) -> None:
+    searches: torch.Tensor
+    two_way = False
+    event_bytes = 0
+    """Of activations beyond those of the transformer."""
+
+    def __init__(self, dim: int, config: UserModelConfig, searches: torch.Tensor | None = None) -> None:
+        """`searches` [texts, width]: features of what was searched for, where the model reads it."""
         super().__init__()
         self.start = nn.Embedding(1, dim)
         self.position = nn.Embedding(config.history, dim)
         self.behaviour = nn.Embedding(len(BEHAVIOURS), dim) if config.behaviours else None
         self.gap = nn.Embedding(GAP_CODES, dim) if config.gaps else None
+        self.search = None
+        if searches is not None:
+            # Code 0 is no search. What people searched for is private: it is no parameter, and stays where the log is.
+            nothing = torch.zeros((1, searches.shape[1]))
+            self.register_buffer("searches", torch.cat([nothing, searches]), persistent=False)
+            self.search = nn.Linear(searches.shape[1], dim, bias=False)
         self.dropout = Dropout(dim, config.dropout)
         self.mask_sites = 1 + 2 * config.layers if config.dropout else 0
         """Places where a mask is drawn for each position."""
@@ -155,6 +173,8 @@ class UserEncoder(nn.Module):
         if self.gap is not None:
             assert circumstances.gap is not None, "a model with gaps reads them"
             where = where + self.gap(circumstances.gap[:, : events + 1])
+        if self.search is not None:
+            where = where + self.search(self._searched(circumstances.search, examples, events))
         if masks is not None:
             masks = masks[..., : events + 1]
         states = self.dropout(torch.cat([start, vectors], dim=1) + where, None if masks is None else masks[:, 0])
@@ -164,3 +184,9 @@ class UserEncoder(nn.Module):
         if place is not None and len(self.blocks) == 0:
             states = at(states, place)
         return self.norm(states)  # type: ignore[no-any-return]
+
+    def _searched(self, search: torch.Tensor | None, examples: int, events: int) -> torch.Tensor:
+        """[examples, events + 1, width] features of the searches; zero where there is none."""
+        if search is None:
+            search = torch.zeros((examples, events + 1), dtype=torch.int64, device=self.searches.device)
+        return functional.embedding(search[:, : events + 1], self.searches)

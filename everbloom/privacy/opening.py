@@ -46,6 +46,10 @@ class SumOpening(ABC):
         """An empty sum: devices' updates have as many numbers, and are added to it."""
         return np.zeros(parameters, dtype=np.float64)
 
+    def counted(self, before: State, after: State) -> State:
+        """The state after a round that counted, `after` being what `open` made of it: votes say nothing of how long updates are."""
+        return after
+
     @abstractmethod
     def open(
         self, state: State, total: NDArray[Any], clients: int, parameters: int, round: int, noise: NoiseSource

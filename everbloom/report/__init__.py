@@ -1,1 +1,1 @@
-"""Run records turned into tables and pictures."""
+"""Run records turned into tables, pictures and one self-contained page."""

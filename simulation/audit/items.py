@@ -213,5 +213,7 @@ class _Attacker:
         items[0, : len(read)] = torch.from_numpy(events.item[read].astype(np.int64))
         behaviour[0, : len(read)] = torch.from_numpy(events.behaviour[read].astype(np.int64))
         vectors = self.model.item(items)[0]
-        found: torch.Tensor = self.model.user(vectors, Circumstances(behaviour, gap))[:, : max(1, len(read))]
+        told = Circumstances(behaviour, gap, item=items, length=torch.tensor([len(read)]))
+        place = torch.tensor([[len(read)]]) if self.model.user.two_way else None
+        found: torch.Tensor = self.model.user(vectors, told, None, place)[:, : max(1, len(read))]
         return found.mean(dim=1, keepdim=True)

@@ -70,8 +70,10 @@ def read_record(family: Family[P], folder: Path) -> Record[P] | None:
 
 
 def difference(there: Experiment, here: Experiment) -> str | None:
-    """The first key that differs, with both values; None if both give the same result. [runtime] does not matter: it never changes one."""
-    one, other = (_flat(experiment.model_dump(mode="json", exclude={"runtime"})) for experiment in (there, here))
+    """The first key that differs, with both values; None if both give the same result. [runtime] and [tracking] do not matter."""
+    one, other = (
+        _flat(experiment.model_dump(mode="json", exclude={"runtime", "tracking"})) for experiment in (there, here)
+    )
     for key in dict.fromkeys([*one, *other]):
         if one.get(key) != other.get(key):
             return f"{key}: {one.get(key)!r} there, {other.get(key)!r} here"

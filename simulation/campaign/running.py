@@ -13,6 +13,7 @@ from everbloom.experiment import Experiment
 from everbloom.study import Study, open_study
 from server.measuring import check_measurements
 from server.run_directory import RunDirectory
+from server.tracking import check_tracking
 from simulation.campaign.grid import Cell, Family, Grid, P
 from simulation.campaign.progress import CampaignConsole
 from simulation.campaign.record import Record, difference, read_record
@@ -68,6 +69,7 @@ def check_grid(campaign: Campaign[P], opened: Opener) -> Checked[P]:
         experiment = campaign.experiment(Cell(point, campaign.grid.seeds[0]))
         check_runtime(experiment.runtime)
         check_personal(experiment)
+        check_tracking(experiment)
         try:
             study = opened(experiment)
         except PrivacyError as error:

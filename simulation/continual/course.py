@@ -14,6 +14,7 @@ from simulation.campaign.pictures import drawn
 from simulation.campaign.running import Campaign, Checked, run_campaign
 from simulation.commands import study_with_progress
 from simulation.continual.grid import COMPARISON, Learner, make_grid
+from simulation.continual.people import Population
 from simulation.continual.pictures import draw_comparison
 from simulation.continual.results import Results, collect
 from simulation.continual.table import print_comparison
@@ -30,17 +31,18 @@ def run_comparison(
     folder = out or Path("runs") / f"{base.name}-continual"
     campaign = Campaign(COMPARISON, base, grid, folder)
     starts: list[str | None] = []
+    population = Population(base.seed)
 
     def opened(experiment: Experiment) -> Study:
         study = study_with_progress(experiment, console)
-        starts[:] = period_starts(study)
+        starts[:], population.users = period_starts(study), study.clients
         return study
 
     def write(checked: Checked[Learner], failed: Mapping[Cell[Learner], str]) -> None:
-        write_results(collect(campaign, starts, checked.refused, failed), base.name, folder)
+        write_results(collect(campaign, starts, checked.refused, failed, population), base.name, folder)
 
     checked, failed = run_campaign(campaign, opened, console, check_any, reached, write)
-    results = collect(campaign, starts, checked.refused, failed)
+    results = collect(campaign, starts, checked.refused, failed, population)
     print_comparison(console, results)
     pictures: Sequence[Path] = ()
     if results.finished:

@@ -14,6 +14,7 @@ from simulation.campaign.grid import Cell
 from simulation.campaign.periods import MAIN, MEASURES
 from simulation.campaign.running import Campaign
 from simulation.continual.grid import Learner
+from simulation.continual.people import Population, Resampled, compared
 from simulation.continual.reading import Measured, read_run
 
 SLICES = ("new-users", "returning-users", "new-items", "tail-items")
@@ -31,6 +32,8 @@ class LearnerResult:
     """measure -> seed -> value; what a run cannot tell (NaN) is left out."""
     differences: Mapping[str, Estimate]
     """To fine-tuning, seed by seed; empty for fine-tuning itself and where it was not run."""
+    people: Mapping[str, Estimate]
+    """The same of some measures, with intervals over users and seeds; empty also where runs have no records per user."""
 
     @property
     def memory(self) -> str:
@@ -96,8 +99,9 @@ def collect(
     starts: Sequence[str | None],
     refused: Mapping[Learner, str],
     failed: Mapping[Cell[Learner], str],
+    population: Population | None = None,
 ) -> Results:
-    """Reads the finished cells."""
+    """Reads the finished cells. `population`: the users to resample; None: there are no intervals over users."""
     runs: dict[Learner, dict[int, Measured]] = {learner: {} for learner in campaign.grid.points}
     left: dict[Cell[Learner], str | None] = {}
     for cell in campaign.grid.cells:
@@ -112,17 +116,36 @@ def collect(
         for learner, own in runs.items()
     }
     reference = {} if plain is None else values[plain]
+    resampled = _resampled(campaign, runs, len(starts), population)
     learners = [
         LearnerResult(
             learner,
             runs[learner],
             values[learner],
             {} if learner == plain else _differences(values[learner], reference),
+            {}
+            if plain is None or learner == plain
+            else compared(values[learner], reference, resampled[learner], resampled[plain]),
         )
         for learner in campaign.grid.points
         if learner not in refused
     ]
     return Results(starts, learners, left, refused)
+
+
+def _resampled(
+    campaign: Campaign[Learner], runs: Mapping[Learner, Iterable[int]], periods: int, population: Population | None
+) -> dict[Learner, dict[int, Resampled]]:
+    """What each finished run would have measured on other people, by learner and seed; without runs that have no records per user."""
+    found: dict[Learner, dict[int, Resampled]] = {learner: {} for learner in runs}
+    if population is None:
+        return found
+    for learner, seeds in runs.items():
+        for seed in seeds:
+            folder = campaign.run_folder(Cell(learner, seed))
+            if (again := population.resampled(RunDirectory(folder), periods)) is not None:
+                found[learner][seed] = again
+    return found
 
 
 def measures_of(run: Measured, frozen: Measured | None) -> dict[str, float]:

@@ -15,6 +15,7 @@ _REMEMBERED = {
     "final": "final",
 }
 """measure -> its column."""
+_COMPARED = {MAIN: f"next {MAIN.upper()}", "forgetting": "forgetting", "final": "final"}
 
 
 def quality_table(results: Results) -> Table:
@@ -37,6 +38,18 @@ def memory_table(results: Results) -> Table:
     table = _table(f"remembered: {MAIN.upper()} on the periods that were learnt, of {shown}", *_REMEMBERED.values())
     for result in results.finished:
         table.add_row(result.learner.label, *(_remembered(name, result) for name in _REMEMBERED))
+    return table
+
+
+def people_table(results: Results) -> Table:
+    """A row per method: its differences to fine-tuning, with intervals over users and seeds."""
+    shown = {
+        name: column for name, column in _COMPARED.items() if any(name in result.people for result in results.finished)
+    }
+    table = _table(f"less {REFERENCE}'s; intervals over people and seeds", *shown.values())
+    for result in results.finished:
+        if result.people:
+            table.add_row(result.learner.label, *(_difference(result.people.get(name)) for name in shown))
     return table
 
 
@@ -64,6 +77,8 @@ def print_comparison(console: Console, results: Results) -> None:
     if results.finished:
         console.print(quality_table(results))
         console.print(memory_table(results))
+        if any(result.people for result in results.finished):
+            console.print(people_table(results))
         console.print(work_table(results))
         for line in _notes(results):
             _tell(console, line)
@@ -87,6 +102,11 @@ def _notes(results: Results) -> list[str]:
         )
     else:
         notes.append("One seed: nothing is known of the spread; give --seeds.")
+    if any(result.people for result in results.finished):
+        notes.append(
+            "Over people and seeds: users are resampled, each with all that was measured of them, and the variance over seeds is added: "
+            "how much another training would differ, for other people like these."
+        )
     if not any(result.differences for result in results.finished):
         notes.append(f"Nothing to compare with: {REFERENCE} has no finished run with the same seed as another method.")
     if any(results.of_retrain(result, "clients") is not None for result in results.finished):
@@ -117,6 +137,10 @@ def _remembered(name: str, result: LearnerResult) -> str:
         return estimate.short() + mark
     sign = "+" if name in ("backward_transfer", "forward_transfer") else ""
     return f"{estimate.mean:{sign}.4f}{mark}"
+
+
+def _difference(estimate: Estimate | None) -> str:
+    return "-" if estimate is None else estimate.difference()
 
 
 def _shown(estimate: Estimate | None) -> str:

@@ -71,6 +71,7 @@ def _method(result: LearnerResult, results: Results) -> dict[str, Any]:
         "seeds": list(result.runs),
         "measures": {name: _interval(result.estimate(name)) for name in result.values},
         "difference": {name: _interval(estimate) for name, estimate in result.differences.items()},
+        "difference_people": {name: _interval(estimate) for name, estimate in result.people.items()},
         "of_retrain": {name: None if ratio is None else round(ratio, 6) for name, ratio in of_retrain.items()},
         "by_period": {
             part: {

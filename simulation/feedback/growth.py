@@ -4,7 +4,7 @@ Each step has a `Study` of its own, cut off at the present: period 0 is the warm
 privacy plan, that of the whole loop, and the federation's state goes from one to the next, what devices have spent included.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ STEP_SECONDS = 86_400
 class LoopStudy(Study):
     """A study up to the present, whose plan is that of the whole loop."""
 
-    whole: Course
+    whole: Course = field(kw_only=True)
 
     @property
     def course(self) -> Course:
@@ -75,7 +75,7 @@ class Growth:
         self.later = whole.experiment.model_copy(
             update={"federation": federation.model_copy(update={"rounds": step_rounds})}
         )
-        rounds = federation.rounds + (steps - 1) * step_rounds
+        rounds = whole.experiment.rounds(0) + (steps - 1) * self.later.rounds(1)
         self.course = Course.of(federation, rounds, steps, whole.clients)
 
     def warm_start(self) -> LoopStudy:
@@ -93,7 +93,15 @@ class Growth:
         timeline = LoopTimeline(
             log, whole.dataset.catalog, experiment.data, experiment.protocol, self._cuts[: period + 2]
         )
-        return LoopStudy(experiment, replace(whole.dataset, events=log), timeline, whole.features, self.course)
+        return LoopStudy(
+            experiment,
+            replace(whole.dataset, events=log),
+            timeline,
+            whole.features,
+            whole.texts,
+            whole.told,
+            whole=self.course,
+        )
 
 
 def _before(log: EventLog, time: int) -> EventLog:

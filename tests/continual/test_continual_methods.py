@@ -151,6 +151,30 @@ def test_what_is_served_is_merged_and_what_is_trained_goes_on():
         assert served == pytest.approx(START + 4)
 
 
+def test_the_average_over_rounds_is_served_and_the_rounds_go_on_from_their_own():
+    method = made("averaging", decay=0.75)
+    start, memory = method.begin(0, {}, START, INITIAL)
+    for value in (1.0, 3.0):  # evenly, as long as there are fewer than four
+        memory = method.observe(memory, np.full(4, value, dtype=np.float32), START, 0.0)
+    (served,) = method.merged(memory, start)
+    assert served.tolist() == [2.0] * 4
+    begun, memory = method.begin(1, method.end(memory, served, START), served, INITIAL)
+    assert np.array_equal(begun, START)
+    for value in (2.0, 2.0, 6.0):
+        memory = method.observe(memory, np.full(4, value, dtype=np.float32), START, 0.0)
+    (served,) = method.merged(memory, START)
+    assert served.tolist() == [0.75 * 2 + 0.25 * 6] * 4
+
+
+def test_an_average_that_keeps_nothing_is_fine_tuning():
+    method = made("averaging", decay=0.0)
+    _, memory = method.begin(1, {}, START, INITIAL)
+    for value in (1.0, 5.0):
+        memory = method.observe(memory, np.full(4, value, dtype=np.float32), START, 0.0)
+    (served,) = method.merged(memory, START)
+    assert served.tolist() == [5.0] * 4
+
+
 def test_the_teacher_is_the_last_periods_model():
     method = made("distillation")
     _, memory = method.begin(2, {"teacher": INITIAL}, START, INITIAL)

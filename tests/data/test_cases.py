@@ -49,6 +49,21 @@ def timeline_of(log: EventLog, protocol: ProtocolConfig) -> Timeline:
     return Timeline(log, catalog, LabelConfig(positives={"purchase": 1.0}), protocol)
 
 
+def test_with_repeats_what_is_known_is_to_be_found_too(tmp_path):
+    """Each user's purchases of a period, whether new to them or not; the histories are the same."""
+    log = open_log(tmp_path, 60)
+    plain = timeline_of(log, TIMELINE).cases(1, "test")
+    cases = timeline_of(log, TIMELINE.model_copy(update={"repeats": True})).cases(1, "test")
+    assert (plain.repeats, cases.repeats, cases.take(np.array([0])).repeats) == (False, True, True)
+    start, end = timeline_of(log, TIMELINE).boundaries[1:3]
+    bought = (log.behaviour == BEHAVIOURS.index("purchase")) & (log.time >= start) & (log.time < end)
+    expected = {user: set(log.item[bought & (log.user == user)].tolist()) for user in set(log.user[bought].tolist())}
+    assert {user: set(targets) for user, (targets, *_) in as_lists(cases).items()} == expected
+    assert any(len(targets) < len(expected[user]) for user, (targets, *_) in as_lists(plain).items())
+    for user, (_, *history) in as_lists(plain).items():
+        assert as_lists(cases)[user][1:] == tuple(history)
+
+
 def as_lists(cases: Cases) -> dict[int, tuple[list[int], int, int]]:
     """user -> targets and history."""
     bounds = cases.target_offsets.tolist()

@@ -23,6 +23,7 @@ def _brute_force(cases: Cases, timeline: Timeline, scores: NDArray[np.float32], 
     for case in range(len(cases)):
         targets = set(cases.targets[cases.target_offsets[case] : cases.target_offsets[case + 1]].tolist())
         known = set(timeline.log.item[cases.history_start[case] : cases.history_end[case]].tolist())
+        known = set() if cases.repeats else known
         allowed = [
             item for item in range(scores.shape[1]) if item in targets or (cases.available[item] and item not in known)
         ]
@@ -36,9 +37,11 @@ def _of(scores: NDArray[np.float32]) -> Callable[[NDArray[np.int64]], torch.Tens
 
 
 @pytest.mark.parametrize("chunk", [1, 7, 1000])
+@pytest.mark.parametrize("repeats", [False, True])
 @pytest.mark.parametrize(("period", "split"), [(1, "test"), (3, "test"), (0, "validation")])
-def test_equals_brute_force(random_timeline: MakeTimeline, chunk: int, period: int, split: str) -> None:
-    timeline = random_timeline()
+def test_equals_brute_force(random_timeline: MakeTimeline, chunk: int, period: int, split: str, repeats: bool) -> None:
+    """Also where known items count."""
+    timeline = random_timeline(cut="counts", periods=4, warm_start=0.4, validation=0.4, repeats=repeats)
     cases = timeline.cases(period, split)  # type: ignore[arg-type]
     items = len(timeline.catalog)
     # Few distinct scores: nearly everything is tied.

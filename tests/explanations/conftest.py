@@ -9,6 +9,7 @@ from explained_models import ITEMS, MODELS
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import EventLog
 from everbloom.data.strings import StringColumn
+from everbloom.explanations.counterfactuals import without
 
 
 @pytest.fixture(params=MODELS)
@@ -47,3 +48,9 @@ def catalog() -> Catalog:
         numbers={},
         first_seen=np.zeros(ITEMS, dtype=np.int64),
     )
+
+
+@pytest.fixture
+def random_log_of_two(one_log: Callable[..., EventLog]) -> EventLog:
+    """Two users."""
+    return without(one_log([1, 2, 3]), [np.array([False, False, True]), np.array([True, False, False])])

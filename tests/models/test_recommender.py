@@ -1,5 +1,7 @@
 """The model: what a position may read, that training and ranking score alike, and the parts of the score."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +9,13 @@ import torch
 from everbloom.config import ModelConfig
 from everbloom.data.events import BEHAVIOURS
 from everbloom.data.gaps import GAP_CODES
+from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.users import Circumstances
 
 ITEMS = 15
+SEARCHES = 4
+MODALITIES = {"text": {"encoder": "lm"}, "numbers": {"fields": ["price"]}}
 VARIANTS = {
     "embedding": {},
     "features": {"items": {"features": {"name": "tfidf"}, "embedding": False, "bias": "features"}},
@@ -18,12 +23,27 @@ VARIANTS = {
     "no-bias": {"items": {"bias": "none"}},
     "behaviours": {"user": {"behaviours": True}},
     "gaps": {"user": {"gaps": True}},
+    "searches": {"items": {"features": {"name": "lm"}}, "user": {"searches": True}},
+    "modalities": {"items": {"modalities": MODALITIES, "fusion": "linear", "bias": "features"}},
+    "gated": {"items": {"modalities": MODALITIES}},
+    "gated-searches": {"items": {"modalities": MODALITIES}, "user": {"searches": True}},
     "personal": {"user": {"personal": True}},
     "mlp": {"score": "mlp"},
     "deep": {"user": {"layers": 2}},
     "flat": {"user": {"layers": 0}},
     "lean": {"items": {"bias_scale": 3.0}, "user": {"feedforward": 0, "scale": 0.5}},
     "content": {"items": {"features": {"name": "tfidf"}}, "content": {"lags": 3}},
+    "fixed-items": {
+        "items": {"features": {"name": "tfidf"}, "embedding": False, "bias": "none", "train_adapter": False}
+    },
+    "prior": {"prior": {}},
+    "cooccurrence": {"cooccurrence": {"window": 2, "recent": 3}},
+    "hybrid": {
+        "items": {"features": {"name": "tfidf"}},
+        "content": {"lags": 3},
+        "prior": {"learn": False},
+        "cooccurrence": {"sharpness": 2.0, "decay": 0.7},
+    },
     "content-alone": {
         "items": {"features": {"name": "tfidf"}, "feature_dim": 2, "bias": "features"},
         "content": {"lags": 9},
@@ -35,8 +55,7 @@ def model_of(variant: str = "both", **tables: object) -> Recommender:
     given = {"dim": 8, **VARIANTS[variant], **tables}
     given["user"] = {"layers": 1, "heads": 2, "history": 6, "feedforward": 2, "dropout": 0.0, **given.get("user", {})}
     config = ModelConfig.model_validate(given)
-    features = np.random.default_rng(0).normal(size=(ITEMS, 5)).astype(np.float32)
-    model = build_recommender(ITEMS, features if config.items.features else None, config, seed=1)
+    model = build_recommender(ITEMS, features_for(config), config, seed=1)
     torch.manual_seed(2)
     with torch.no_grad():
         for parameter in model.parameters():  # a fresh model's residual branches are zero: they would hide a mistake
@@ -44,17 +63,34 @@ def model_of(variant: str = "both", **tables: object) -> Recommender:
     return model.eval()
 
 
+def features_for(config: ModelConfig) -> ItemFeatures | None:
+    """As wide as each other's; where there are two modalities some items lack the second."""
+    draw = np.random.default_rng(0)
+    text, searches = (draw.normal(size=(rows, 5)).astype(np.float32) for rows in (ITEMS, SEARCHES))
+    if not config.items.described:
+        return None
+    features = ItemFeatures.of(text)
+    if config.items.modalities:
+        price = draw.normal(size=(ITEMS, 2)).astype(np.float32)
+        price[::3] = np.nan
+        features = ItemFeatures.joined({"text": (text, 1.0), "numbers": (price, 0.7)})
+    return replace(features, searches=searches) if config.user.searches else features
+
+
 def batch(rows: int = 3, width: int = 6, seed: int = 3) -> tuple[torch.Tensor, Circumstances]:
     draw = torch.Generator().manual_seed(seed)
-    ranges = (ITEMS, len(BEHAVIOURS), GAP_CODES)
-    items, behaviour, gap = (torch.randint(most, (rows, width), generator=draw) for most in ranges)
-    return items, Circumstances(behaviour, gap)
+    ranges = (ITEMS, len(BEHAVIOURS), GAP_CODES, SEARCHES + 1)
+    items, behaviour, gap, search = (torch.randint(most, (rows, width), generator=draw) for most in ranges)
+    return items, Circumstances(behaviour, gap, search)
 
 
 def part_of(beside: Circumstances, rows: slice = slice(None), events: int = 6) -> Circumstances:
     """Some rows; the first events, and the gap after the last of them."""
     assert beside.gap is not None
-    return Circumstances(beside.behaviour[rows, :events], beside.gap[rows, : events + 1])
+    assert beside.search is not None
+    return Circumstances(
+        beside.behaviour[rows, :events], beside.gap[rows, : events + 1], beside.search[rows, : events + 1]
+    )
 
 
 def other_behaviour(beside: Circumstances) -> Circumstances:
@@ -85,7 +121,7 @@ def test_padding_changes_nothing_before_it(variant):
     negatives = torch.tensor([[1, 2, 3]])
     short = model(items[:, :4], part_of(beside, events=4), negatives)
     padded = torch.cat([items[:, :4], torch.zeros((3, 2), dtype=torch.int64)], dim=1)
-    filled = (torch.cat([codes[:, :4], torch.ones((3, 2), dtype=torch.int64)], dim=1) for codes in beside)
+    filled = (torch.cat([codes[:, :4], torch.ones((3, 2), dtype=torch.int64)], dim=1) for codes in beside[:3])
     long = model(padded, Circumstances(*filled), negatives)
     torch.testing.assert_close(long[:, :4, [0, 1, 2, 3, 6, 7, 8]], short)
 
@@ -293,3 +329,48 @@ def test_both_sides_build_the_same_model_and_touch_no_global_generator():
     for (name, a), (_, b) in zip(one.named_parameters(), other.named_parameters(), strict=True):
         assert torch.equal(a, b), name
     assert not torch.equal(one.item.embedding.weight, build_recommender(9, None, config, seed=5).item.embedding.weight)
+
+
+def test_what_is_searched_for_is_read_where_it_was_last_before_and_later_on():
+    model = model_of("searches")
+    items, beside = batch()
+    negatives = torch.tensor([[1, 2, 3]])
+    before = model(items, beside, negatives)
+    for place in range(6):
+        other = beside._replace(search=beside.search.clone())
+        other.search[:, place] = (other.search[:, place] + 1) % (SEARCHES + 1)
+        after = model(items, other, negatives)
+        assert torch.equal(after[:, :place], before[:, :place])
+        assert not torch.allclose(after[:, place], before[:, place])
+
+
+def test_a_device_without_searches_has_the_same_parameters_and_reads_none():
+    config = ModelConfig.model_validate(VARIANTS["searches"])
+    features = features_for(config)
+    silent = replace(features, searches=features.searches[:0])
+    one, other = (build_recommender(ITEMS, given, config, seed=1) for given in (features, silent))
+    assert layout_of(one).schema == layout_of(other).schema
+    items, beside = batch()
+    nothing = beside._replace(search=torch.zeros_like(beside.search))
+    negatives = torch.tensor([[1, 2, 3]])
+    torch.testing.assert_close(other.eval()(items, nothing, negatives), one.eval()(items, nothing, negatives))
+    torch.testing.assert_close(one(items, beside._replace(search=None), negatives), one(items, nothing, negatives))
+
+
+@pytest.mark.parametrize("variant", ["searches", "gated-searches"])
+def test_a_search_begins_as_an_item_of_that_text(variant):
+    config = ModelConfig.model_validate({"dim": 8, **VARIANTS[variant]})
+    model = build_recommender(ITEMS, features_for(config), config, seed=1)
+    adapter = model.item.adapter if model.item.fusion is None else model.item.fusion.adapters[0]
+    assert torch.equal(model.user.search.weight, adapter.weight)
+    assert model.user.search.weight is not adapter.weight
+
+
+def test_a_search_is_reduced_as_items_are():
+    tables = {**VARIANTS["searches"], "items": {"features": {"name": "lm"}, "feature_dim": 2}}
+    config = ModelConfig.model_validate({"dim": 8, **tables})
+    features = features_for(config)
+    same = replace(features, searches=features.matrix[3:5])
+    model = build_recommender(ITEMS, same, config, seed=1)
+    torch.testing.assert_close(model.user.searches[1:], model.item.features[3:5])
+    assert torch.equal(model.user.search.weight, model.item.adapter.weight)

@@ -10,7 +10,8 @@ from dp_accounting.pld.privacy_loss_distribution import from_gaussian_mechanism
 
 from everbloom.data.events import EventLog
 from everbloom.data.timeline import Timeline
-from everbloom.errors import ConfigError
+from everbloom.errors import ConfigError, DataError
+from everbloom.evaluation.user_records import looked_back, of_test, read_user_records
 from everbloom.methods import CONTINUAL_METHODS
 from everbloom.privacy.mechanisms.local import SENSITIVITY
 from everbloom.study import Study
@@ -71,6 +72,39 @@ def test_every_period_is_tested_before_it_is_learnt_and_looked_back_at_after_eve
     assert all("after" not in record for record in metrics(federation, split="validation"))
 
 
+def per_user(directory):
+    """Every value of every user, by the file's name."""
+    names = sorted(path.name for path in (directory.path / "per-user").iterdir())
+    found = {name: read_user_records(directory.path, name) for name in names}
+    return {
+        name: list(zip(row.user.tolist(), row.values["ndcg@10"].tolist(), strict=True)) for name, row in found.items()
+    }
+
+
+@pytest.mark.parametrize("panel", [0.3, 0.0])
+def test_what_each_user_got_has_the_means_of_the_records(run, lasting, panel):
+    federation = run(lasting(continual={"panel": panel, "deletion_rate": 0.1}))
+    found = per_user(federation.run_directory)
+    entries = matrix(federation, "panel" if panel else "all")
+    for (after, period), value in entries.items():
+        ahead = period == after + 1 and not panel
+        rows = found[of_test(period, "federated") if ahead else looked_back(after, period)]
+        assert np.mean([value for _, value in rows]) == pytest.approx(value, abs=1e-6)
+    for period in range(1, PERIODS):
+        (record,) = metrics(federation, period=period, split="test", slice="all", after=period - 1)
+        rows = found[of_test(period, "federated")]
+        assert len(rows) == record["users"]
+        assert np.mean([value for _, value in rows]) == pytest.approx(record["ndcg@10"], abs=1e-6)
+
+
+def test_damaged_records_per_user_are_told(run, lasting):
+    federation = run(lasting())
+    path = federation.run_directory.path / "per-user" / looked_back(2, 1)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DataError, match=r"after-0002-test-0001\.npz: damaged"):
+        read_user_records(federation.run_directory.path, path.name)
+
+
 def test_the_panel_never_trains_and_is_never_learnt_from(run, lasting):
     federation = run(lasting())
     panel = federation.study.membership.panel
@@ -118,6 +152,28 @@ def test_every_method_runs_under_every_unit(run, lasting, private_tables, method
     assert totals.failed == 0
 
 
+@pytest.mark.parametrize("method", CONTINUAL_METHODS.names())
+def test_what_a_prior_has_counted_is_not_averaged_pulled_or_begun_anew(run, lasting, method):
+    """Every method counts what plain fine-tuning counts; who stops learning stops counting, who learns all anew counts all anew."""
+
+    def counts(method, **prior):
+        everybody = {"cohort": 1.0, "rounds": 2}
+        experiment = lasting(continual={"method": method}, model={"prior": prior}, federation=everybody)
+        federation = run(experiment, name=f"run-{len(list(run.folder.iterdir()))}")
+        assert federation.state.totals.rounds == (3 if method == "frozen" else 3 * PERIODS)
+        return federation.state.parameters[federation.study.layout.counted]
+
+    found, plain = counts(method), counts("finetune")
+    assert plain.max() > 3
+    if method == "frozen":
+        assert 0 < found.sum() < counts("finetune", decay=1.0).sum()
+    elif method == "retrain":  # everybody's distinct items of all periods
+        assert found.sum() > counts("finetune", decay=0.0).sum()
+        np.testing.assert_allclose(found, np.round(found), atol=1e-4)
+    else:
+        np.testing.assert_allclose(found, plain, rtol=1e-6)
+
+
 def test_frozen_never_changes_and_retrain_begins_anew(run, lasting):
     frozen = run(lasting(continual={"method": "frozen"}))
     by_period = {}
@@ -132,7 +188,7 @@ def test_frozen_never_changes_and_retrain_begins_anew(run, lasting):
     assert retrain.study.window(3).end == retrain.study.timeline.window(3).end
 
 
-@pytest.mark.parametrize("method", ["finetune", "ewc", "replay", "distillation", "merging", "proximal", "retrain"])
+@pytest.mark.parametrize("method", sorted({*CONTINUAL_METHODS.names()} - {"frozen"}))
 def test_a_run_killed_in_a_period_resumes_to_the_identical_matrix(run, lasting, method):
     experiment = lasting(continual={"method": method, "deletion_rate": 0.1}, federation={"cohort": 8, "rounds": 3})
     whole = run(experiment, name="whole")
@@ -148,6 +204,7 @@ def test_a_run_killed_in_a_period_resumes_to_the_identical_matrix(run, lasting, 
     assert np.array_equal(resumed.state.parameters, whole.state.parameters)
     assert directory.records("metrics") == whole.run_directory.records("metrics")
     assert matrix(resumed) == matrix(whole)
+    assert per_user(directory) == per_user(whole.run_directory)
 
 
 class Killed(Exception):
@@ -168,9 +225,10 @@ def kill_at(federation, rounds):
         federation.run()
 
 
-def test_what_comes_after_a_cut_changes_no_number_before_it(run, lasting):
+@pytest.mark.parametrize("model", [{}, {"prior": {}, "cooccurrence": {}}], ids=["plain", "hybrid"])
+def test_what_comes_after_a_cut_changes_no_number_before_it(run, lasting, model):
     """Items, order and behaviour of everything from period 2 on are scrambled: all that was measured until then is as it was."""
-    experiment = lasting(continual={"method": "replay"})
+    experiment = lasting(continual={"method": "replay"}, model=model)
     study = run.opened(experiment)
     cut = study.timeline.boundaries[2]
     federations = []

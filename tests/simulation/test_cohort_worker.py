@@ -19,6 +19,13 @@ CASES = {
     "windows": {"learning": {"examples": "windows", "negatives": 16}},
     "private": {"privacy": PRIVATE},
     "private windows": {"privacy": PRIVATE, "learning": {"examples": "windows", "negatives": 16}},
+    "prior": {"model": {"dim": 8, "prior": {"rounds": 1}}},
+    "prior, private": {"model": {"dim": 8, "prior": {"rounds": 1}}, "privacy": PRIVATE},
+    "prior, poisson, steps": {
+        "model": {"dim": 8, "prior": {"rounds": 2}},
+        "privacy": POISSON,
+        "learning": {"examples": "windows", "local_steps": 3},
+    },
     "poisson, steps": {"privacy": POISSON, "learning": {"examples": "next-item", "local_steps": 3}},
 }
 CLIENTS = np.array([0, 2, 3, 5])

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.errors import DataError
 from everbloom.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -60,8 +61,17 @@ def _arrivals(config: "Synthetic", draw: np.random.Generator) -> NDArray[np.floa
 
 
 def _presence(config: "Synthetic", arrival: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """[steps, items] arrived by the beginning of the step and not retired; at least one item is there in each step."""
-    there = arrival <= (np.arange(config.periods) * config.step_seconds)[:, None]
+    """[steps, items] arrived by the beginning of the step, not over and not retired; at least one item is there in each step. Raises `DataError`
+    if none would be."""
+    start = (np.arange(config.periods) * config.step_seconds)[:, None]
+    there = arrival <= start
+    if config.lifetime_days is not None:
+        there &= start < arrival + config.lifetime_days * 86_400
+        empty = np.flatnonzero(~there.any(axis=1))
+        if len(empty):
+            raise DataError(
+                f"data.source: no item is left in step {empty[0]} of the synthetic data; raise items, new_item_rate or lifetime_days"
+            )
     for shift in config.shifts:
         before = np.flatnonzero(there[shift.at - 1])
         draw = numpy_generator(config.seed, "synthetic-retired-items", period=shift.at)

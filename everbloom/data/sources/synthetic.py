@@ -25,6 +25,7 @@ from pydantic import (
 
 from everbloom.config import BehaviourName
 from everbloom.data.sources.assortment import Assortment, draw_assortment
+from everbloom.data.sources.queries import with_searches
 from everbloom.data.sources.shifts import LessThanAll, Shift, check_schedule
 from everbloom.data.sources.tastes import draw_tastes, topic_shares
 from everbloom.data.sources.topics import ADJECTIVES, TOPICS
@@ -64,10 +65,14 @@ class Synthetic(Source):
     """Share of items that arrive after the first period, evenly over time; the others are there from the start."""
     new_user_rate: LessThanAll = 0.2
     """The same for users."""
+    lifetime_days: PositiveFloat | None = None
+    """An item is chosen no longer than this after it arrived, as news are; not shorter than a step. Default: for ever."""
     latent_dim: Annotated[int, Field(ge=2, le=len(TOPICS))] = 8
     """Number of topics."""
     behaviours: Annotated[dict[BehaviourName, PositiveFloat], Field(min_length=1)] = Field({"view": 1.0})
     """Shares of behaviours; a `search` has a text of its topic and no item, a `rate` a value from 1 to 5."""
+    searches: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Probability that an event of an item has a search right before it, for words of the item's title."""
     repeats: bool = False
     """Whether a user can meet an item twice."""
     shifts: tuple[Shift, ...] = ()
@@ -76,6 +81,11 @@ class Synthetic(Source):
     @model_validator(mode="after")
     def _schedule_fits(self) -> "Synthetic":
         check_schedule(self.shifts, self.periods, self.new_item_rate)
+        if self.lifetime_days is not None and self.lifetime_days * self.periods < self.days:
+            raise ValueError(
+                f"lifetime_days = {self.lifetime_days:g} is shorter than a step of {self.days / self.periods:g} days, within which items do not "
+                "change; raise it, or periods"
+            )
         return self
 
     @model_serializer(mode="wrap")
@@ -83,8 +93,13 @@ class Synthetic(Source):
         table: dict[str, Any] = handler(self)
         if "item_count" in table:
             table["items"] = table.pop("item_count")
-        if not self.shifts:  # what was prepared before there were shifts keeps its fingerprint
-            table.pop("shifts", None)
+        for later in (
+            "shifts",
+            "lifetime_days",
+            "searches",
+        ):  # what was prepared before they were there keeps its fingerprint
+            if not getattr(self, later):
+                table.pop(later, None)
         return table
 
     @property
@@ -109,8 +124,13 @@ class Synthetic(Source):
         """One chunk a block of users, ordered by user and time."""
         items = draw_assortment(self)
         chances = _chances(items, self.periods)
+        titles = _texts(self, items)["title"].to_numpy(dtype=object) if self.searches else None
         for block, users in self.blocks():
-            yield _events(self, chances, block, users)
+            events = _events(self, chances, block, users)
+            if titles is not None:
+                draw = numpy_generator(self.seed, "synthetic-searches", client=block)
+                events = with_searches(events, self.searches, titles, draw)
+            yield events
 
     def blocks(self) -> Iterator[tuple[int, NDArray[np.int64]]]:
         """(block, its users) of all users; each block has a generator of its own."""

@@ -160,6 +160,7 @@ def _cut(examples: Examples, real: torch.Tensor, length: int) -> Examples:
         weight=examples.weight[:, :length] * there,
         place=examples.place[:, :length] if whole else torch.where(there, examples.place, 0),
         gap=torch.where(kept, examples.gap[:, :length], 0),
+        search=None if examples.search is None else torch.where(kept, examples.search[:, :length], 0),
     )
 
 

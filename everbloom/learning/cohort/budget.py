@@ -9,9 +9,13 @@ from numpy.typing import NDArray
 from everbloom.config import LearningConfig, ModelConfig
 from everbloom.errors import InputError
 from everbloom.learning.cohort.batches import Cohort
+from everbloom.models.towers.item import ItemTower
 
 CACHE_BYTES = 16 * 2**20
 """Of activations in one batch. Measured: a quarter of it is a third slower, four times as much is no faster."""
+
+KEPT_BYTES = 2**31
+"""Of a tower's activations until the way back, where memory is not limited: those of about 25,000 tokens in two blocks 384 wide."""
 
 MOST_EXAMPLES = 64
 """Of a client in one batch: enough to share what is computed once for them, few enough that pairs of their items are not too many."""
@@ -25,7 +29,8 @@ class Budget:
     """Bytes: `batch` of one batch's activations, of which each position takes `position`, each candidate's score `score`; `client` of one
     client's own parameters; `fixed` of what there is once. `memory` is the limit for all of it, None for none.
 
-    `scored` positions of an example (None: all), each against `columns` negatives and its own items.
+    `scored` positions of an example (None: all), each against `columns` negatives and its own items. `item`: of what leads to one item's vector,
+    where each example goes through the item encoder by itself; else 0.
     """
 
     batch: int
@@ -36,11 +41,15 @@ class Budget:
     client: int
     fixed: int
     memory: int | None
+    item: int = 0
+    kept: int = 0
+    """Of what a tower makes of all items that a cohort touches, until the way back; what is beyond it is computed twice."""
 
     def example_cost(self, length: NDArray[np.int64]) -> NDArray[np.int64]:
         """[units] bytes of activations of one example of this many positions."""
         scored = length if self.scored is None else self.scored
-        return length * self.position + scored * (length + self.columns) * self.score
+        items = (length + self.columns) * self.item
+        return length * self.position + scored * (length + self.columns) * self.score + items
 
     def most_examples(self, length: int) -> int:
         """Examples of `length` positions that a client has in one batch."""
@@ -74,21 +83,36 @@ class Budget:
 
 
 def make_budget(
-    model: ModelConfig, learning: LearningConfig, parameters: int, items: int, memory: int | None
+    model: ModelConfig,
+    learning: LearningConfig,
+    parameters: int,
+    items: int,
+    memory: int | None,
+    tower: ItemTower | None = None,
+    by_example: bool = False,
+    event: int = 0,
 ) -> Budget:
-    """For one model over `items` items and one kind of example. `memory`: bytes for everything that training holds, None for no limit."""
+    """For one model over `items` items and one kind of example. `memory`: bytes for everything that training holds, None for no limit. `by_example`:
+    each goes through the item encoder by itself; `event`: bytes of an event in a language model that reads histories."""
     user = model.user
     # Kept for the backward pass, in vectors of dim: norms, query, key, value, what was read, out, twice the hidden layer.
     layer = 8 + 2 * user.feedforward
     lags = model.content.lags if model.content is not None else 0
+    # Co-occurrence: its signals twice, and who is the same as whom.
+    signals = 10 if model.cooccurrence is not None else 0
+    once = 0 if tower is None else tower.pass_bytes
+    kept = 0 if tower is None else KEPT_BYTES if memory is None else memory // 4
+    cache = max(CACHE_BYTES if not event else 4 * CACHE_BYTES, once)
     return Budget(
-        batch=CACHE_BYTES if memory is None else min(CACHE_BYTES, memory // 8),
-        position=4 * model.dim * (6 + user.layers * layer),
-        score=4 * (5 + 2 * lags + (2 * model.dim if model.score == "mlp" else 0)),
+        batch=cache if memory is None else min(cache, memory // 8),
+        position=4 * model.dim * (6 + user.layers * layer) + event,
+        score=4 * (5 + 2 * lags + signals + (2 * model.dim if model.score == "mlp" else 0)),
         scored=1 if learning.examples == "next-item" else None,
         columns=learning.negatives,
         client=4 * 4 * parameters,
         # Parameters, their gradient, the sum, the noise; the touched rows' vectors with their gradients, at worst the whole catalogue's.
-        fixed=4 * (6 * parameters + 4 * items * (model.dim + 1)),
+        fixed=4 * (6 * parameters + 4 * items * (model.dim + 1)) + 2 * once + kept,
         memory=memory,
+        kept=kept,
+        item=tower.item_bytes if tower is not None and by_example else 0,
     )

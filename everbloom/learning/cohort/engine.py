@@ -58,7 +58,19 @@ class CohortTrainer:
         self.learning = learning
         self.plan = plan
         self.skeleton = Skeleton(model, layout, device)
-        self.budget = make_budget(config, learning, layout.size(), model.item.items, memory)
+        private = plan is not None and plan.dp_sgd is not None
+        self.budget = make_budget(
+            config,
+            learning,
+            layout.size(),
+            model.item.items,
+            memory,
+            model.item.tower,
+            by_example=private and not model.item.linear,
+            event=model.user.event_bytes,
+        )
+        if private and model.item.fusion is not None:
+            self.budget = replace(self.budget, item=model.item.fusion.item_bytes)
         self.training = (
             PlainTraining(self.skeleton, learning, self.budget)
             if plan is None or plan.dp_sgd is None
@@ -150,6 +162,8 @@ class CohortTrainer:
 
     def _start(self, parameters: NDArray[np.float32]) -> torch.Tensor:
         # Arrays out of a message may be read-only, which torch remarks on; nothing here writes to them.
-        return torch.from_numpy(parameters if parameters.flags.writeable else parameters.copy()).to(
+        start = torch.from_numpy(parameters if parameters.flags.writeable else parameters.copy()).to(
             self.skeleton.device
         )
+        self.skeleton.begin(start)
+        return start

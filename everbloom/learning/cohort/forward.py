@@ -7,11 +7,11 @@ from torch.nn import functional
 
 from everbloom.learning.cohort.batches import Batch
 from everbloom.learning.cohort.places import Places, distinct
-from everbloom.learning.cohort.table import ItemTable
+from everbloom.learning.cohort.table import Vectors
 from everbloom.learning.teacher import Teacher
 from everbloom.methods import Objective
 from everbloom.models.content import ContentMatch
-from everbloom.models.recommender import Recommender
+from everbloom.models.recommender import Recommender, Signals
 
 
 class Passed(NamedTuple):
@@ -27,24 +27,32 @@ class Passed(NamedTuple):
 def forward(
     model: Recommender,
     objective: Objective,
-    table: ItemTable,
+    table: Vectors,
     batch: Batch,
     places: Places,
-    similar: torch.Tensor | None,
+    signals: Signals,
     teacher: Teacher | None,
 ) -> Passed:
-    """The same scores and losses as `Recommender.forward` and the objective. `similar`: of `similarities`, if the model has a content match;
-    `teacher`: whom it distils from, if anybody."""
+    """The same scores and losses as `Recommender.forward` and the objective. `signals`: of `signals_of`; `teacher`: whom it
+    distils from, if anybody."""
     own, other = table.take(places.own), table.take(places.other)
     users = model.read(own[0], batch.examples.circumstances, batch.examples.place, batch.masks)
     own_scores, other_scores = model.score(users, *own), model.score(users, *other)
-    scores = torch.cat([own_scores, other_scores], dim=-1)
-    if model.content is not None:
-        scores = scores + model.content(similar)
+    scores = model.mixed(torch.cat([own_scores, other_scores], dim=-1), signals)
     losses = objective.per_example(scores, batch.candidates)
     if teacher is not None:
         losses = losses + teacher.losses(batch.examples, batch.negatives, batch.candidates, scores)
     return Passed(own, other, users, other_scores, losses)
+
+
+def signals_of(model: Recommender, batch: Batch) -> Signals:
+    """As `Recommender.signals`: the same in every step of a round."""
+    items, place, negatives = batch.examples.items, batch.examples.place, batch.negatives
+    return Signals(
+        content=None if model.content is None else similarities(model.content, batch),
+        prior=None if model.prior is None else model.prior.signals(items, negatives),
+        cooccurrence=None if model.cooccurrence is None else model.cooccurrence.signals(items, place, negatives),
+    )
 
 
 def similarities(content: ContentMatch, batch: Batch) -> torch.Tensor:

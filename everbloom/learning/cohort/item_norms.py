@@ -44,7 +44,7 @@ def of_vectors(
 def squared_norm(encoder: ItemEncoder, batch: Batch, gradients: ItemGradients) -> torch.Tensor:
     """[examples] squared norm of each example's gradient with respect to the item encoder's parameters."""
     found = torch.zeros(len(gradients.own), device=gradients.own.device)
-    if encoder.adapter is not None:
+    if encoder.trains_adapter:
         found = found + _adapter(encoder, batch, gradients)
     if encoder.embedding is None and encoder.item_bias is None and encoder.feature_bias is None:
         return found

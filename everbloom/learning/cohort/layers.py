@@ -29,7 +29,8 @@ class Layers:
     """The leaf layers of one model, whose parameters are replaced for each pass."""
 
     def __init__(self, model: nn.Module, tables: frozenset[str]) -> None:
-        """`tables`: embedding layers of which a pass holds the touched rows only. Takes the model's parameters away: `install` gives it others.
+        """`tables`: embedding layers of which a pass holds the touched rows only. Takes the model's parameters away, but for frozen ones: `install`
+        gives it others.
 
         Raises `InputError` if a layer with parameters is of a kind that is not known here.
         """
@@ -37,7 +38,7 @@ class Layers:
         self.taps: list[Tap] | None = None
         """Uses of layers are added here while it is a list."""
         for name, module in model.named_modules():
-            own = [key for key, value in module.named_parameters(recurse=False) if value is not None]
+            own = [key for key, value in module.named_parameters(recurse=False) if value.requires_grad]
             if not own:
                 continue
             forward = _rows_as_installed if name in tables else _FORWARD.get(type(module))
@@ -103,7 +104,7 @@ def _embedding(module: Any, layers: Layers, name: str, index: torch.Tensor) -> t
 def _rows_as_installed(module: Any, layers: Layers, name: str, index: torch.Tensor) -> torch.Tensor:
     """The rows that `index` names were gathered when they were installed."""
     assert module.weight.shape[:-1] == index.shape
-    return module.weight  # type: ignore[no-any-return]
+    return layers.tap(name, index, module.weight)
 
 
 _FORWARD: dict[type[nn.Module], Callable[..., torch.Tensor]] = {

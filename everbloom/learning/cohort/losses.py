@@ -6,7 +6,7 @@ import torch
 from everbloom.config import LearningConfig
 from everbloom.learning.cohort.batches import Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
-from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.forward import forward, signals_of
 from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.places import Places, RowNumbers, touched_items
 from everbloom.learning.cohort.table import ItemTable
@@ -28,8 +28,7 @@ def losses_of(
     for which in pieces(units, budget.batch, budget.example_cost(units.length)):
         batch = make_batch(cohort, units, which, None, model.item.items).to(skeleton.device)
         places = Places(numbers.of(batch.examples.items), numbers.of(batch.negatives))
-        similar = None if model.content is None else similarities(model.content, batch)
         personal.select(batch.client)
-        losses = forward(model, learning.objective, table, batch, places, similar, None).losses
+        losses = forward(model, learning.objective, table, batch, places, signals_of(model, batch), None).losses
         found[batch.rows[batch.real].cpu()] = losses[batch.real].cpu()
     return found

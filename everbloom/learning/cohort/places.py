@@ -44,6 +44,17 @@ def client_tables(batch: Batch) -> tuple[torch.Tensor, Places]:
     return rows, Places(flat[:, :-k].reshape(batch.examples.items.shape), flat[:, -k:])
 
 
+def example_tables(batch: Batch) -> tuple[torch.Tensor, Places]:
+    """(rows [examples, rows]: the items that each example reads, each once and filled up with item 0, places in these tables laid one after the
+    other)."""
+    units, k = batch.negatives.shape
+    examples = len(batch.rows)
+    negatives = batch.negatives.repeat_interleave(examples // max(units, 1), dim=0)
+    rows, local = distinct(torch.cat([batch.examples.items, negatives], dim=1))
+    flat = local + torch.arange(examples, device=local.device).unsqueeze(1) * rows.shape[1]
+    return rows, Places(flat[:, :-k], flat[:, -k:])
+
+
 def own_tables(
     cohort: Cohort, examples: NDArray[np.int64], some: NDArray[np.int64]
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

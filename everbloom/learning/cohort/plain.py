@@ -11,13 +11,14 @@ from everbloom.config import LearningConfig
 from everbloom.data.ranges import flat_ranges
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
-from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.forward import forward, signals_of
 from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.places import Places, RowNumbers, own_tables, touched_items
 from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import ClientDeltas, ClientWeights, SharedWeights, Skeleton
 from everbloom.learning.masks import draw_masks
 from everbloom.learning.teacher import Teacher
+from everbloom.models.recommender import Signals
 
 
 class PlainTraining:
@@ -38,7 +39,7 @@ class PlainTraining:
         self.budget.check(self.model.history, own_parameters=False)
         numbers = RowNumbers(self.model.item.items, touched_items(cohort), self.skeleton.device)
         weights = SharedWeights(self.skeleton, start, numbers.rows)
-        table = ItemTable(self.model.item, numbers.rows)
+        table = ItemTable(self.model.item, numbers.rows, self.budget.kept)
         every = np.arange(len(cohort.examples))
         masks = draw_masks(self.model, cohort.dropout, cohort.counts, step=0)
         share = _share(cohort).to(self.skeleton.device)
@@ -64,11 +65,11 @@ class PlainTraining:
             weights = ClientWeights(self.skeleton, start, rows)
             for step_masks in masks:
                 weights.install()
-                table = ItemTable(self.model.item, rows)
+                table = ItemTable(self.model.item, rows, self.budget.kept)
                 for part in parts:
                     weights.select(part.clients)
                     personal.select(part.batch.client)
-                    self._backward(table, part.with_masks(step_masks), part.places, share, part.similar)
+                    self._backward(table, part.with_masks(step_masks), part.places, share, part.signals)
                     weights.collect()
                     personal.collect()
                 table.backward()
@@ -93,16 +94,15 @@ class PlainTraining:
                 own[mine, : batch.length] + shift.unsqueeze(1), other[clients] + offset[clients].unsqueeze(1)
             )
             moved = batch.to(device)
-            similar = None if self.model.content is None else similarities(self.model.content, moved)
-            parts.append(_Part(moved, batch.rows, Places(*(p.to(device) for p in places)), clients.to(device), similar))
+            signals = signals_of(self.model, moved)
+            parts.append(_Part(moved, batch.rows, Places(*(p.to(device) for p in places)), clients.to(device), signals))
         return rows, parts
 
     def _backward(
-        self, table: ItemTable, batch: Batch, places: Places, share: torch.Tensor, similar: torch.Tensor | None = None
+        self, table: ItemTable, batch: Batch, places: Places, share: torch.Tensor, signals: Signals | None = None
     ) -> None:
-        if self.model.content is not None and similar is None:
-            similar = similarities(self.model.content, batch)
-        passed = forward(self.model, self.learning.objective, table, batch, places, similar, self.teacher)
+        signals = signals_of(self.model, batch) if signals is None else signals
+        passed = forward(self.model, self.learning.objective, table, batch, places, signals, self.teacher)
         (passed.losses * (share[batch.rows] * batch.real)).sum().backward()
         for place, (vectors, bias) in zip(places, (passed.own, passed.other), strict=True):
             table.collect(place, vectors.grad, bias.grad)
@@ -122,7 +122,7 @@ class _Part:
     rows: torch.Tensor
     places: Places
     clients: torch.Tensor
-    similar: torch.Tensor | None
+    signals: Signals
 
     def with_masks(self, masks: torch.Tensor | None) -> Batch:
         """The batch with its part of a step's masks [examples of the cohort, ...]."""

@@ -10,9 +10,10 @@ from everbloom.config import LearningConfig
 from everbloom.learning.cohort import item_norms, norms
 from everbloom.learning.cohort.batches import Batch, Cohort, make_batch, pieces, units_of
 from everbloom.learning.cohort.budget import Budget
-from everbloom.learning.cohort.forward import forward, similarities
+from everbloom.learning.cohort.by_example import Clipped, clipped_by_example
+from everbloom.learning.cohort.forward import forward, signals_of
 from everbloom.learning.cohort.personal import PersonalWeights
-from everbloom.learning.cohort.places import Places, RowNumbers, client_tables, touched_items
+from everbloom.learning.cohort.places import Places, RowNumbers, client_tables, example_tables, touched_items
 from everbloom.learning.cohort.table import ItemTable
 from everbloom.learning.cohort.weights import DenseDeltas, PrivateWeights, SharedWeights, Skeleton
 from everbloom.learning.local import Draws
@@ -41,17 +42,21 @@ class PrivateTraining:
         every = np.concatenate([self._sample(cohort, client, draws[client]) for client in range(len(cohort))])
         numbers = RowNumbers(self.model.item.items, touched_items(cohort), self.skeleton.device)
         weights = SharedWeights(self.skeleton, start, numbers.rows)
-        table = ItemTable(self.model.item, numbers.rows)
+        table = ItemTable(self.model.item, numbers.rows) if self.model.item.linear else None
         units = units_of(cohort, every, self.budget.most_examples(self.model.history))
         masks = draw_masks(self.model, cohort.dropout, cohort.counts, step=0)
         for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
             batch = make_batch(cohort, units, which, masks, self.model.item.items).to(self.skeleton.device)
-            places = Places(numbers.of(batch.examples.items), numbers.of(batch.negatives))
-            for name, gradient in self._clipped(table, batch, places, clients=None).items():
-                weights.add(name, gradient)
-        table.backward()
+            if table is None:
+                self._add_by_example(weights, numbers, batch)
+            else:
+                places = Places(numbers.of(batch.examples.items), numbers.of(batch.negatives))
+                for name, gradient in self._clipped(table, batch, places, clients=None).items():
+                    weights.add(name, gradient)
+        if table is not None:
+            table.backward()
         total = weights.gradient()
-        noise, own = torch.zeros(self.skeleton.size), torch.empty(self.skeleton.size)
+        noise, own = torch.zeros(self.skeleton.size), torch.zeros(self.skeleton.size)
         for client in draws:
             noise += self._noise(own, client.noise)
         total += noise.to(total.device)
@@ -84,17 +89,48 @@ class PrivateTraining:
         where[some] = np.arange(len(some))
         for which in pieces(units, self.budget.batch, self.budget.example_cost(units.length)):
             batch = make_batch(cohort, units, which, masks, self.model.item.items).to(self.skeleton.device)
-            table_rows, places = client_tables(batch)
             mine = torch.from_numpy(where[units.client[which]]).to(self.skeleton.device)
+            table_rows, places = client_tables(batch)
             weights.install(mine, table_rows)
-            table = ItemTable(self.model.item, table_rows)
-            clipped = self._clipped(table, batch, places, clients=len(which))
-            table.backward()
-            weights.collect(mine, table_rows, clipped)
-        noise = torch.empty(self.skeleton.size)
+            if self.model.item.linear:
+                table = ItemTable(self.model.item, table_rows)
+                clipped = self._clipped(table, batch, places, clients=len(which))
+                table.backward()
+                weights.collect(mine, table_rows, clipped)
+            else:
+                self._collect_by_example(weights, mine, table_rows, batch)
+        noise = torch.zeros(self.skeleton.size)
         for place, client in enumerate(some.tolist()):
             weights.gradient[place] += self._noise(noise, draws[client].noise).to(self.skeleton.device)
         weights.step(self.rate, self.learning.learning_rate * self.learning.proximal_mu)
+
+    def _add_by_example(self, weights: SharedWeights, numbers: RowNumbers, batch: Batch) -> None:
+        """Adds the clipped gradients of a batch that meets everybody's parameters."""
+        rows, places = example_tables(batch)
+        read = numbers.of(rows)
+        weights.read(read)
+        clipped = self._clipped_by_example(batch, rows, places, clients=None)
+        for name, gradient in clipped.dense.items():
+            weights.add(name, gradient)
+        for name, gradient in clipped.rows.items():
+            weights.add_rows(name, read, gradient)
+
+    def _collect_by_example(
+        self, weights: PrivateWeights, mine: torch.Tensor, table_rows: torch.Tensor, batch: Batch
+    ) -> None:
+        """The same for clients with parameters of their own, those at `mine` [units], which are installed."""
+        rows, places = example_tables(batch)
+        owner = mine.repeat_interleave(len(rows) // len(mine))
+        weights.read(owner, rows)
+        clipped = self._clipped_by_example(batch, rows, places, clients=len(mine))
+        weights.collect(mine, table_rows, clipped.dense)
+        for name, gradient in clipped.rows.items():
+            weights.add_rows(name, owner, rows, gradient)
+
+    def _clipped_by_example(self, batch: Batch, rows: torch.Tensor, places: Places, clients: int | None) -> Clipped:
+        return clipped_by_example(
+            self.skeleton, self.learning.objective, batch, rows, places, self.teacher, self._clip_factor, clients
+        )
 
     def _clipped(self, table: ItemTable, batch: Batch, places: Places, clients: int | None) -> dict[str, torch.Tensor]:
         """Sums of the clipped gradients of all parameters but the item encoder's, whose part is left in the table."""
@@ -104,8 +140,8 @@ class PrivateTraining:
         layers = self.skeleton.layers
         layers.taps = []
         try:
-            similar = None if self.model.content is None else similarities(self.model.content, batch)
-            passed = forward(self.model, self.learning.objective, table, batch, places, similar, self.teacher)
+            signals = signals_of(self.model, batch)
+            passed = forward(self.model, self.learning.objective, table, batch, places, signals, self.teacher)
             taps = layers.taps
         finally:
             layers.taps = None
@@ -132,6 +168,10 @@ class PrivateTraining:
         squared = item_norms.squared_norm(self.model.item, batch, items)
         for layer, use in uses.items():
             squared = squared + norms.squared_norm(self.skeleton.layers.modules[layer], use)
+        return self._clip_factor(batch, squared)
+
+    def _clip_factor(self, batch: Batch, squared: torch.Tensor) -> torch.Tensor:
+        """[examples] from squared norms [examples]."""
         return (self.plan.clip_norm / (squared.sqrt() + 1e-6)).clamp(max=1.0) * batch.real
 
     def _collect(self, table: ItemTable, places: Places, items: item_norms.ItemGradients, factor: torch.Tensor) -> None:
@@ -154,7 +194,7 @@ class PrivateTraining:
         return first + np.flatnonzero(chosen.numpy())
 
     def _noise(self, buffer: torch.Tensor, source: NoiseSource) -> torch.Tensor:
-        """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it."""
+        """Fills `buffer` [params] with a device's next noise, parameter by parameter as Opacus draws it; what is not learnt gets none."""
         deviation = self.plan.noise_multiplier * self.plan.clip_norm
         for start, end in self.skeleton.segments:
             source.normal(buffer[start:end], deviation)

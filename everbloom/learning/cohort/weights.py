@@ -27,10 +27,22 @@ class Skeleton:
         self.tables = [slot for slot in shared if slot.name.rpartition(".")[0] in TABLES]
         self.dense = [slot for slot in shared if slot not in self.tables]
         self.personal = [slot for slot in layout.slots if slot.group == "personal"]
+        named = dict(model.named_parameters())
+        self._counted = [(named[slot.name], slot) for slot in layout.slots if slot.group == "counted"]
         self.segments = [(slot.start, slot.end) for slot in shared]
         """Where the flat vector holds each parameter, in the model's order."""
         self.layers = Layers(model, TABLES)
         self.device = device
+
+    @torch.no_grad()
+    def begin(self, start: torch.Tensor) -> None:
+        """Takes from `start` [params] what is counted: the same for everybody, and not moved by training."""
+        for parameter, slot in self._counted:
+            parameter.copy_(self.view(start, slot))
+
+    def slot(self, name: str) -> Slot:
+        """An item table's."""
+        return next(slot for slot in self.tables if slot.name == name)
 
     def view(self, flat: torch.Tensor, slot: Slot) -> torch.Tensor:
         """A parameter in a flat vector [..., params]: [..., *shape]."""
@@ -60,6 +72,16 @@ class SharedWeights:
         found = self._leaves[name].grad
         assert found is not None
         found += gradient
+
+    def read(self, places: torch.Tensor) -> None:
+        """Puts what each example reads into the item tables: the rows at `places` [examples, rows] among those that are read at all."""
+        tables = {slot.name: self._leaves[slot.name].detach()[places] for slot in self.skeleton.tables}
+        self.skeleton.layers.install(tables)
+
+    def add_rows(self, name: str, places: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Adds to the gradient of a table's rows, which is [examples, rows, ...]."""
+        whole = self.skeleton.view(self._gradient, self.skeleton.slot(name))
+        whole.index_add_(0, self.rows[places].reshape(-1), gradient.flatten(0, 1))
 
     def gradient(self) -> torch.Tensor:
         """[params] the sum so far."""
@@ -222,6 +244,18 @@ class PrivateWeights:
             whole = self.skeleton.view(self.values, slot)
             self._leaves[slot.name] = whole[which.unsqueeze(1), rows].requires_grad_()
         self.skeleton.layers.install(self._leaves)
+
+    def read(self, owner: torch.Tensor, rows: torch.Tensor) -> None:
+        """Puts what each example reads into the item tables: the `rows` [examples, rows] of its `owner` [examples]."""
+        tables = {
+            slot.name: self.skeleton.view(self.values, slot)[owner.unsqueeze(1), rows] for slot in self.skeleton.tables
+        }
+        self.skeleton.layers.install(tables)
+
+    def add_rows(self, name: str, owner: torch.Tensor, rows: torch.Tensor, gradient: torch.Tensor) -> None:
+        """Adds to the gradient of a table's rows, which is [examples, rows, ...]."""
+        whole = self.skeleton.view(self.gradient, self.skeleton.slot(name))
+        whole.index_put_((owner.unsqueeze(1), rows), gradient, accumulate=True)
 
     def collect(self, which: torch.Tensor, rows: torch.Tensor, dense: Mapping[str, torch.Tensor]) -> None:
         """Adds gradients: `dense` by name, and those that reached what was installed (the item encoder's)."""

@@ -161,6 +161,10 @@ class NoisySum(SumOpening):
         """See `SumOpening`."""
         return np.zeros(parameters + (self.adaptive is not None), dtype=np.float64)
 
+    def counted(self, before: State, after: State) -> State:
+        """See `SumOpening`: the clip norm stays."""
+        return before
+
     def open(
         self, state: State, total: NDArray[Any], clients: int, parameters: int, round: int, noise: NoiseSource
     ) -> Opened:

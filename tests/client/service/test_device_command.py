@@ -43,10 +43,7 @@ def test_a_device_is_made_filled_asked_and_emptied_without_a_service(run, with_m
     assert "device 2 (simulated: its noise protects nobody), 5 events" in run("status")
     found = json.loads(run("recommend", "-n", "3", "--json"))
     assert len(found) == 3
-    assert found[0]["title"] in run("recommend", "-n", "1", "--reasons")
-    assert found[0]["title"] in run("why", found[0]["item"], "--language", "zh")
     run("feedback", found[0]["item"], "not-for-me")
-    assert json.loads(run("recommend", "-n", "2", "--json"))[0]["item"] == found[1]["item"]
     assert run("pause") == "paused\n"
     assert json.loads(run("status", "--json"))["paused"]
     run("resume")
@@ -57,10 +54,15 @@ def test_a_device_is_made_filled_asked_and_emptied_without_a_service(run, with_m
     assert json.loads(run("status", "--json"))["events"] == 0
 
 
-def test_with_a_service_the_command_asks_it(run, serving, file, own_events):
+def test_with_a_service_the_command_asks_it(run, serving, with_model, file, own_events):
     service = serving()
     run("import", str(file))
     assert service.call("GET", "/status")["events"] == len(own_events)
+    found = json.loads(run("recommend", "-n", "2", "--json"))
+    assert found[0]["title"] in run("recommend", "-n", "1", "--reasons")
+    assert found[0]["title"] in run("why", found[0]["item"], "--language", "zh")
+    run("feedback", found[0]["item"], "not-for-me")
+    assert json.loads(run("recommend", "-n", "1", "--json"))[0]["item"] == found[1]["item"]
     run("pause")
     assert service.call("GET", "/status")["paused"]
     assert run("open").startswith("http://127.0.0.1:")

@@ -1,7 +1,10 @@
 """Small cohorts that hold what could go wrong in a batch, and what each client's own device makes of them."""
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,15 +12,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from everbloom.config import LearningConfig, ModelConfig
+from everbloom.config import ItemModelConfig, LearningConfig, ModelConfig
 from everbloom.data.gaps import GAP_CODES
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.engine import CPU, CohortTrainer
 from everbloom.learning.examples import Examples
 from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.methods import OBJECTIVES
+from everbloom.models.features.blocks import ItemFeatures
+from everbloom.models.features.catalogue import catalogue_features
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
+from everbloom.models.towers.states import TextStates, text_states
+from everbloom.models.towers.told import tell
+from everbloom.models.user_text import UserText
 from everbloom.privacy.noise import SeededNoise
 from everbloom.privacy.plan import PrivacyPlan
 
@@ -25,6 +33,24 @@ ITEMS, WIDTH, NEGATIVES = 20, 5, 8
 RARE = ITEMS - 1
 """An item of those clients only that are told to hold it."""
 FEATURES = {"features": {"name": "tfidf"}}
+MODALITIES = {"text": {"encoder": {"name": "tfidf"}}, "price": {"name": "numbers", "fields": ["price"], "weight": 0.7}}
+SEARCHES = 4
+LANGUAGE_MODEL = {
+    "features": {
+        "name": "lm",
+        "model": {
+            "config": "bert",
+            "options": {
+                "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24
+            },
+        },
+    }
+}  # fmt: skip
+GPT = {"config": "gpt2", "options": {"n_embd": 16, "n_layer": 2, "n_head": 2}}
+TEXTS = [
+    " ".join(("red", "lamp", "of", "the", "shop", "for", "tea")[n % 5 :][: 1 + n % 6]) + f" {n}" for n in range(ITEMS)
+]
+"""Of the items, where a language model reads them: of one token to seven, and their number."""
 VARIANTS: dict[str, dict[str, Any]] = {
     "embedding": {},
     "features": {"items": {**FEATURES, "embedding": False, "bias": "features"}},
@@ -38,7 +64,43 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "flat": {"user": {"layers": 0, "feedforward": 0}},
     "scaled": {"items": {"bias_scale": 5.0, "embedding_scale": 1.5}, "user": {"scale": 0.2, "feedforward": 0}},
     "content": {"items": FEATURES, "content": {"lags": 3}},
+    "fixed-items": {"items": {**FEATURES, "embedding": False, "bias": "none", "train_adapter": False}},
+    "fixed-adapter": {"score": "mlp", "items": {**FEATURES, "train_adapter": False}},
+    "prior": {"items": {"bias": "none"}, "prior": {"strength": 2.0}},
+    "cooccurrence": {"cooccurrence": {"window": 1, "recent": 2}},
+    "hybrid": {"items": FEATURES, "content": {"lags": 2}, "prior": {}, "cooccurrence": {"window": 2, "sharpness": 2.0}},
+    "fixed": {
+        "items": FEATURES,
+        "content": {"learn": False},
+        "prior": {"learn": False},
+        "cooccurrence": {"learn": False},
+    },
     "wide": {"dim": 32, "items": {**FEATURES, "bias": "features"}},
+    "searches": {"items": {"features": {"name": "lm"}}, "user": {"searches": True}},
+    "linear": {"items": {"modalities": MODALITIES, "fusion": "linear", "bias": "features"}},
+    "gated": {"items": {"modalities": MODALITIES}},
+    "gated-bias": {"score": "mlp", "items": {"modalities": MODALITIES, "embedding": False, "bias": "features"}},
+    "tower": {"items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "ffa-lora", "rank": 2}}}},
+    "tower-lora": {"items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "lora", "rank": 2}}, "embedding": False}},
+    "tower-bottleneck": {
+        "items": {**LANGUAGE_MODEL, "tower": {"adapter": {"name": "bottleneck", "hidden": 3}, "layers": 1}},
+        "content": {"lags": 3},
+    },
+    "user-text": {"user": {"tower": {"model": GPT, "adapter": {"name": "lora", "rank": 2}}}},
+    "user-items": {
+        "user": {
+            "tower": {"model": GPT, "reads": "items", "blocks": 1, "layers": 1, "adapter": "bottleneck"},
+            "behaviours": True,
+        },
+    },
+    "two-towers": {
+        "items": {**LANGUAGE_MODEL, "tower": {"layers": 1}, "embedding": False, "bias": "none"},
+        "user": {"tower": {"model": GPT}, "text": {"max_tokens": 18}},
+    },
+    "tower-reduced": {
+        "score": "mlp",
+        "items": {**LANGUAGE_MODEL, "tower": {"adapter": "ffa-lora"}, "feature_dim": 5, "bias": "features"},
+    },
 }
 CLIP_NORMS = {
     "mlp": 1.8,
@@ -48,7 +110,17 @@ CLIP_NORMS = {
     "both": 16.0,
     "features": 14.0,
     "content": 16.0,
+    "hybrid": 16.0,
+    "fixed": 16.0,
+    "fixed-adapter": 2.8,
     "wide": 120.0,
+    "tower": 4.8,
+    "tower-lora": 4.8,
+    "tower-bottleneck": 4.8,
+    "tower-reduced": 1.9,
+    "user-items": 6.3,
+    "two-towers": 0.85,
+    "gated-bias": 1.7,
 }
 """Norms that about half of the examples' gradients exceed; of the other variants: 8.5."""
 LOSSES: dict[str, dict[str, Any]] = {
@@ -87,15 +159,17 @@ class Case:
 
     def model(self) -> Recommender:
         """The same anew each time."""
-        width = 48 if self.config.dim > 8 else 6
-        features = np.random.default_rng(0).normal(size=(ITEMS, width)).astype(np.float32)
-        model = build_recommender(ITEMS, features if self.config.items.features else None, self.config, seed=1)
+        features, texts = _inputs(self.config)
+        tower = self.config.user.tower
+        told = None
+        if tower is not None and tower.reads == "text":
+            told = tell(UserText(self.config.user.text), TEXTS, tower)
+        model = build_recommender(ITEMS, features, self.config, 1, texts, told)
         drawn = torch.Generator().manual_seed(2)
         with torch.no_grad():
-            for (
-                parameter
-            ) in model.parameters():  # branches that are zero at first would hide a mistake in what feeds them
-                parameter.add_(torch.randn(parameter.shape, generator=drawn) * 0.3)
+            for parameter in model.parameters():
+                if parameter.requires_grad:  # branches that are zero at first would hide a mistake in what feeds them
+                    parameter.add_(torch.randn(parameter.shape, generator=drawn) * 0.3)
             if model.item.embedding is not None:
                 model.item.embedding.weight[RARE] *= self.swell
         return model
@@ -125,7 +199,7 @@ class Case:
     def only(self, clients: Sequence[int]) -> "Case":
         """The same with these clients."""
         parts = [self.examples(client) for client in clients]
-        fields = ("items", "behaviour", "real", "weight", "place", "gap")
+        fields = ("items", "behaviour", "real", "weight", "place", "gap", "search")
         draws = self.cohort.draws
         some = Cohort(
             Examples(*(torch.cat([getattr(part, field) for part in parts]) for field in fields)),
@@ -146,6 +220,33 @@ class Case:
                 for client, draws in enumerate(own())
             ]
         )
+
+
+def _inputs(config: ModelConfig) -> tuple[NDArray[np.float32] | ItemFeatures | None, TextStates | None]:
+    """Features of the items, and the states that a tower goes on from."""
+    if not config.items.described:
+        return None, None
+    if config.items.tower is None:
+        draw, width = np.random.default_rng(0), 48 if config.dim > 8 else 6
+        text = draw.normal(size=(ITEMS, width)).astype(np.float32)
+        if config.user.searches:
+            return replace(ItemFeatures.of(text), searches=draw.normal(size=(SEARCHES, width)).astype(np.float32)), None
+        if not config.items.modalities:
+            return text, None
+        price = draw.normal(size=(ITEMS, 2)).astype(np.float32)
+        text[::5], price[::3] = np.nan, np.nan  # the first item has nothing
+        weights = [modality.weight for modality in config.items.modalities.values()]
+        return ItemFeatures.joined({"text": (text, weights[0]), "price": (price, weights[1])}), None
+    return _language_inputs(config.items.model_dump_json())
+
+
+@lru_cache
+def _language_inputs(items: str) -> tuple[NDArray[np.float32] | None, TextStates | None]:
+    config = ItemModelConfig.model_validate_json(items)
+    with tempfile.TemporaryDirectory() as cache:
+        features = catalogue_features(TEXTS, config, Path(cache), lambda done, total: None)
+        states = text_states(TEXTS, config.features.model, 9, config.tower, Path(cache), lambda done, total: None)
+        return features, states
 
 
 def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[np.bool_]) -> Examples:
@@ -169,6 +270,7 @@ def examples_of(rng: np.random.Generator, count: int, kind: str, rare: NDArray[n
         torch.from_numpy(np.where(real, weight, 0).astype(np.float32)),
         torch.from_numpy(np.array(scored)),
         torch.from_numpy(np.where(real, np.random.default_rng(count).integers(0, GAP_CODES, (count, WIDTH)), 0)),
+        torch.from_numpy(np.where(real, np.random.default_rng(count).integers(0, SEARCHES + 1, (count, WIDTH)), 0)),
     )
 
 

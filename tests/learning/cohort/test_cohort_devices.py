@@ -95,7 +95,7 @@ def single_examples(case):
 
 @pytest.mark.parametrize("name", ["plain", "clipped", "sampled and noised"])
 @pytest.mark.parametrize(("steps", "kind"), [(1, "windows"), (3, "windows"), (3, "next-item")])
-@pytest.mark.parametrize("model", ["behaviours", "mlp-features", "content"])
+@pytest.mark.parametrize("model", ["behaviours", "mlp-features", "content", "hybrid", "fixed"])
 def test_several_steps_with_dropout_and_a_proximal_term(case_of, matches, plan_of, model, kind, name, steps):
     plan = plan_of(name, steps)
     matches(case_of(model, kind=kind, plan=plan, dropout=0.3, proximal_mu=0.5, local_steps=steps))

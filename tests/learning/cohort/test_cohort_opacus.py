@@ -58,7 +58,7 @@ def past_the_base_seed(draws):
 
 @pytest.mark.parametrize("noise_multiplier", [1e-9, 0.5])
 @pytest.mark.parametrize(("rate", "steps"), [(1.0, 1), (0.25, 4)])
-@pytest.mark.parametrize("model", ["mlp-features", "content", "wide"])
+@pytest.mark.parametrize("model", ["mlp-features", "content", "hybrid", "wide"])
 def test_it_is_opacus(case_of, agree, make_plan, kind, model, rate, steps, noise_multiplier):
     """Full batch and Poisson, empty batches among them, each update and their sum."""
     plan = make_plan(noise_multiplier=noise_multiplier, denominator=3.0, sample_rate=rate, steps_per_round=steps)

@@ -54,7 +54,9 @@ def test_a_comparison(compare):
         "cells", "continual.toml", "continual.csv", "continual.json", "quality.png", "forgetting.png", "work.png",
     }  # fmt: skip
     assert told.splitlines()[0].startswith("1/4 frozen, seed 5: next-period NDCG@10 0.")
-    assert "less finetune's" in told
+    assert "less finetune's; intervals over people and seeds" in told
+    assert frozen.people["ndcg@10"].mean == frozen.differences["ndcg@10"].mean
+    assert finetune.people == {}
     assert told.endswith("continual.csv, continual.json, quality.png, forgetting.png, work.png: out\n")
 
 

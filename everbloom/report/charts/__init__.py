@@ -1,0 +1,1 @@
+"""Pictures as inline SVG: drawn here, coloured by the page, readable without a script."""

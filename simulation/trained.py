@@ -1,0 +1,64 @@
+"""A run as a model to be used: its study, what it has learnt, and what its simulated devices have learnt for themselves."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+
+from everbloom.errors import DataError
+from everbloom.models.recommender import Recommender
+from everbloom.study import Study
+from server.released import released
+from server.run_directory import RunDirectory
+from server.state import FederationState
+from simulation.commands import study_with_progress
+from simulation.personal import saved_personal
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """`model` holds the released shared `parameters` [params]; `state` is the checkpoint they come from."""
+
+    run: RunDirectory
+    study: Study
+    state: FederationState
+    model: Recommender
+    parameters: NDArray[np.float32]
+
+    @property
+    def now(self) -> int:
+        """When a recommendation is asked for: once all that the data set knows has happened."""
+        return int(self.study.dataset.events.time.max()) + 1
+
+    def user(self, name: str) -> int:
+        """The index of a user of the data set by its own id. Raises `DataError` if there is none."""
+        for index, known in enumerate(self.study.dataset.events.user_ids):
+            if known == name:
+                return index
+        log = self.study.dataset.events
+        raise DataError(
+            f"--user: no user {name!r} in the data set of {self.run.path}; it has {log.users}, for example {log.user_ids[0]!r}"
+        )
+
+    def personal(self, user: int) -> NDArray[np.float32] | None:
+        """[personal] what the user's simulated device has learnt for itself; None if the model has nothing of the kind.
+
+        Raises `CheckpointError` if the run did not simulate its devices: real ones keep it to themselves.
+        """
+        if self.model.personal is None:
+            return None
+        values: NDArray[np.float32] = saved_personal(self.run.path / "devices", self.study, self.state)[user]
+        return values
+
+
+def open_trained(path: Path, console: Console, purpose: str) -> Trained:
+    """The run in a directory, opened for a purpose ("to recommend from"). Raises `CheckpointError` if there is no run or no checkpoint."""
+    run = RunDirectory.open(path, purpose)
+    study = study_with_progress(run.experiment, console)
+    state, parameters = released(study, run)
+    model = study.new_model().eval()
+    study.layout.bind(model).copy_(torch.from_numpy(parameters))
+    return Trained(run, study, state, model, parameters)
