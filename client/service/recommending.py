@@ -106,13 +106,14 @@ class Recommender:
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
 
     def _model(self, log: EventLog) -> LoadedModel:
-        catalog = self.folder.path / "catalog"
-        stamp = [_stamp(path) for path in (self.folder.model, self.folder.personal, catalog / "catalog.json")]
+        catalogue = self.folder.path / "catalog" / "catalog.json"
+        stamp = [_stamp(path) for path in (self.folder.model, self.folder.personal, catalogue)]
         searched = tuple(log.searches.texts)
         known = self._loaded is not None and stamp == self._stamp
         if self._loaded is None or not known or (self._loaded.reads_searches and searched != self._searched):
-            self.catalog = Catalog.open(catalog)
-            self.title.cache_clear()
+            if not known:  # the server may have brought a new catalogue
+                self.catalog = Catalog.open(self.folder.path / "catalog")
+                self.title.cache_clear()
             self._loaded = LoadedModel(self.folder, self.catalog, log)
             self._stamp, self._searched = stamp, searched
             _give_back()

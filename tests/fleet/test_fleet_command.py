@@ -98,6 +98,7 @@ def test_a_fleet_comes_up_and_ends_without_a_trace(tmp_path, number):
     finally:
         process.kill()
         process.wait()
+        process.stdout.close()
     deadline = time.monotonic() + 30
     while left_of(out) and time.monotonic() < deadline:
         time.sleep(0.5)
