@@ -1,14 +1,16 @@
-"""LM fine-tuning of a cohort, against client by client with PEFT and Opacus: `python -m benchmarks.towers [--clients N] [--dtype D]`.
+"""LM fine-tuning of a cohort, against client by client with PEFT and Opacus: `python -m benchmarks.towers [--clients N]`.
 
 50 customers of Online Retail with 20 bought products each (4 examples of 5), MiniLM (6 blocks of 384), FFA-LoRA of rank 8 at query and value of the
-top two blocks, one DP-SGD step, clipped and noised. Both sides do the same mathematics, and their updates are compared. PEFT's side computes in
-float32, keeps one wrapped model for all clients and pads to each client's longest text, as a careful loop over clients would. Seconds are the
-process's own.
+top two blocks, one DP-SGD step, clipped and noised; our frozen part in float32 and in bfloat16, which pays where the processor has it. Both sides do
+the same mathematics, and their updates are compared. PEFT's side computes in float32, keeps one wrapped model for all clients and pads to each
+client's longest text, as a careful loop over clients would. Seconds are the process's own.
 """
 
 import argparse
 import statistics
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -145,54 +147,79 @@ def moved(study: Study) -> Recommender:
     return model
 
 
+DTYPES = ("float32", "bfloat16")
+
+
+def engine_of(study: Study, dtype: str) -> CohortTrainer:
+    """Ours, its frozen part computing in `dtype`."""
+    model = moved(study)
+    assert model.item.tower is not None
+    model.item.tower.dtype = dtype
+    return CohortTrainer(model, study.experiment.model, layout_of(model), study.experiment.learning, study.plan)
+
+
+def device_of(study: Study, start: NDArray[np.float32]) -> LocalTrainer:
+    """PEFT's model, trained through Opacus; its parameters begin as ours."""
+    model, items = moved(study), study.experiment.model.items
+    assert model.item.tower is not None
+    model.item.tower = PeftTower(items, study.dataset.catalog.texts("{title}"), model.item.tower)  # type: ignore[assignment]
+    assert np.array_equal(layout_of(model).flat(model), start)
+    return LocalTrainer(model, layout_of(model), study.experiment.learning, study.plan)
+
+
+def one_by_one(device: LocalTrainer, start: NDArray[np.float32], cohort: Cohort) -> NDArray[np.float32]:
+    """The summed updates of all clients."""
+    total = np.zeros_like(start)
+    for client, draws in enumerate(cohort.fresh_draws()):
+        rows = torch.arange(cohort.first[client], cohort.first[client] + cohort.counts[client])
+        total += device.update(start, cohort.examples.take(rows), cohort.negatives[client : client + 1], draws)
+    return total
+
+
 def main() -> None:
     """Measures in turns and compares."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.towers", description=__doc__)
     parser.add_argument("--clients", type=int, default=50)
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"], help="of our frozen part")
+    parser.add_argument(
+        "--dtype", nargs="+", default=DTYPES, choices=DTYPES, help="of our frozen part; default: each in turn"
+    )
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     study = open_study(parse_experiment(EXPERIMENT), lambda done, total: None, lambda done, total: None)
-    experiment, cohort = study.experiment, cohort_of(study, arguments.clients)
-    ours, theirs = moved(study), moved(study)
-    assert ours.item.tower is not None
-    ours.item.tower.dtype = arguments.dtype
-    layout, start = layout_of(ours), layout_of(ours).flat(ours)
-    assert theirs.item.tower is not None
-    theirs.item.tower = PeftTower(experiment.model.items, study.dataset.catalog.texts("{title}"), theirs.item.tower)  # type: ignore[assignment]
-    their_layout = layout_of(theirs)
-    assert np.array_equal(their_layout.flat(theirs), start)
-    engine = CohortTrainer(ours, experiment.model, layout, experiment.learning, study.plan)
-    device = LocalTrainer(theirs, their_layout, experiment.learning, study.plan)
-
-    def together() -> NDArray[np.float32]:
-        return engine.total(start, cohort).deltas[0]
-
-    def one_by_one() -> NDArray[np.float32]:
-        total = np.zeros_like(start)
-        for client, draws in enumerate(cohort.fresh_draws()):
-            rows = torch.arange(cohort.first[client], cohort.first[client] + cohort.counts[client])
-            total += device.update(start, cohort.examples.take(rows), cohort.negatives[client : client + 1], draws)
-        return total
-
-    found, expected = together(), one_by_one()
-    times: dict[str, list[float]] = {"cohort": [], "PEFT + Opacus": []}
+    cohort, start = cohort_of(study, arguments.clients), layout_of(moved(study)).flat(moved(study))
+    engines, device = {dtype: engine_of(study, dtype) for dtype in arguments.dtype}, device_of(study, start)
+    runs: dict[str, Callable[[], NDArray[np.float32]]] = {
+        "PEFT + Opacus, float32": lambda: one_by_one(device, start, cohort),
+        **{f"cohort, {dtype}": partial(_total, engine, start, cohort) for dtype, engine in engines.items()},
+    }
+    updates = {name: run() for name, run in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(arguments.repetitions):
-        for name, run in (("cohort", together), ("PEFT + Opacus", one_by_one)):
+        for name, run in runs.items():
             began = time.process_time()
             run()
             times[name].append(time.process_time() - began)
+    _tell(times, updates)
+
+
+def _total(engine: CohortTrainer, start: NDArray[np.float32], cohort: Cohort) -> NDArray[np.float32]:
+    return engine.total(start, cohort).deltas[0]
+
+
+def _tell(times: dict[str, list[float]], updates: dict[str, NDArray[np.float32]]) -> None:
     console = Console()
+    (reference, slow), *_ = times.items()
     for name, seconds in times.items():
-        console.print(f"{name}: median {statistics.median(seconds):.2f} s, best {min(seconds):.2f} s of {len(seconds)}")
-    ratios = [slow / fast for fast, slow in zip(*times.values(), strict=True)]
-    console.print(
-        f"ratio in turns: median {statistics.median(ratios):.1f}, from {min(ratios):.1f} to {max(ratios):.1f}"
-    )
-    difference = np.linalg.norm(found - expected) / np.linalg.norm(expected)
-    console.print(f"relative difference of the summed updates: {difference:.1e}")
+        ratios = [theirs / ours for theirs, ours in zip(slow, seconds, strict=True)]
+        difference = np.linalg.norm(updates[name] - updates[reference]) / np.linalg.norm(updates[reference])
+        console.print(
+            f"{name}: median {statistics.median(seconds):.2f} s, best {min(seconds):.2f} s of {len(seconds)}; "
+            f"{statistics.median(ratios):.1f} times as fast, in turns from {min(ratios):.1f} to {max(ratios):.1f}; "
+            f"summed updates differ by {difference:.1e}",
+            soft_wrap=True,
+        )
 
 
 if __name__ == "__main__":
