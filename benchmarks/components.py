@@ -18,7 +18,7 @@ from server.run_directory import RunDirectory
 EXPERIMENT = "configs/hybrid-online-retail.toml"
 ENCODERS = ("model.content=none", "model.prior=none", "model.cooccurrence=none")
 TEXT = (*ENCODERS, "model.items.embedding=false")
-TOWER = ("model.items.tower.layers=1", 'model.items.tower.adapter={name="ffa-lora",alpha=2.0}')
+TOWER = ("model.items.tower.layers=1", 'model.items.tower.adapter={name="ffa-lora",alpha=16.0}')
 ARMS: dict[str, tuple[str, ...]] = {
     "frozen features": (*TEXT, "model.items.train_adapter=false", "model.items.feature_dim=32"),
     "+ adapter": TEXT,
