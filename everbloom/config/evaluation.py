@@ -1,0 +1,38 @@
+"""What is measured, and pooled training to measure against."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from everbloom.registry import Table
+
+
+class EvaluationConfig(Table):
+    """Central evaluation."""
+
+    every: PositiveInt = 10
+    """Rounds between evaluations on validation."""
+    k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (5, 10, 20)
+    select: str = "ndcg@10"
+    """Validation measure (full ranking) that chooses the parameters which are tested."""
+    candidates: str | None = None
+    """File of stored candidates in the data set's folder: adds the sampled-99 protocol, for comparison with papers only."""
+    max_users: PositiveInt | None = None
+    """Validate on a seeded sample of so many users."""
+    max_test_users: PositiveInt | None = None
+    """Test on a seeded sample of so many users, where ranking for everybody would take too long; default: all, as published figures want it."""
+    slices: bool = True
+
+
+class CentralConfig(Table):
+    """`everbloom central`: the same model on pooled data, the upper bound."""
+
+    epochs: PositiveInt = 100
+    batch: PositiveInt = 64
+    """Examples per step."""
+    weighting: Literal["client", "example"] = "client"
+    """`client`: every user counts the same, as in a federation; `example`: every example does."""
+    learning_rate: PositiveFloat = 1e-3
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    patience: PositiveInt = 10
+    """Epochs without improvement on validation."""
