@@ -5,6 +5,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from everbloom.errors import SchemaError
 from everbloom.parcel import Manifest
 
 
@@ -43,7 +44,7 @@ class Delivery:
             part = (there / str(number)).read_bytes()
             try:
                 manifest.check(number, part)
-            except Exception:
+            except SchemaError:
                 (there / str(number)).unlink()
                 raise
             parts.append(part)
