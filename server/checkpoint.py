@@ -2,12 +2,11 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -113,35 +112,6 @@ def _read(run: RunDirectory, schema: str, clients: int) -> tuple[FederationState
             f"{path}: holds {len(state.participations)} clients, the data set has {clients}; start a new run"
         )
     return state, lengths
-
-
-@dataclass(frozen=True, eq=False)
-class Released:
-    """`parameters` [params], and the `period` and `round` of the checkpoint they are from."""
-
-    parameters: NDArray[np.float32]
-    period: int
-    round: int
-
-
-def read_released(run: RunDirectory, schema: str) -> Released:
-    """The parameters of the last checkpoint that are served: its period's best ones where validation chose any. Reads only, since the run may be
-    going on. Raises `CheckpointError`.
-    """
-    path = run.checkpoints / "state.json"
-    try:
-        header = json.loads(path.read_text(encoding="utf-8"))
-        arrays = load_file(run.checkpoints / header["arrays"])
-        found = Released(arrays.get("best", arrays["parameters"]), int(header["period"]), int(header["round"]))
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no checkpoint here yet") from None
-    except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: damaged checkpoint ({error!r})") from None
-    if header["schema"] != schema:
-        raise CheckpointError(
-            f"{path}: parameter schema {header['schema']} is not this experiment's {schema}; the data changed since"
-        )
-    return found
 
 
 def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:

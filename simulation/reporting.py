@@ -13,7 +13,7 @@ from everbloom.report.records import RunRecords, find_runs
 from everbloom.report.report import report
 from everbloom.report.section import Section
 from everbloom.study import Study
-from server.checkpoint import read_released
+from server.released import released
 from server.run_directory import RunDirectory
 from simulation.commands import study_with_progress
 
@@ -57,11 +57,11 @@ def _examples(run: RunRecords, console: Console) -> Section:
 
 
 def _released(path: Path, study: Study) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """The parameters that were tested last, and what devices keep to themselves where the model has such."""
-    released = read_released(RunDirectory(path), study.layout.schema)
+    """The parameters that the run serves, and what devices keep to themselves where the model has such."""
+    state, parameters = released(study, RunDirectory(path))
     if study.layout.size("personal") == 0:
-        return released.parameters, None
-    kept = path / "devices" / f"personal-{released.period:04d}-{released.round:06d}.npy"
+        return parameters, None
+    kept = path / "devices" / f"personal-{state.period:04d}-{state.round:06d}.npy"
     if not kept.is_file():
         raise InputError(f"{kept}: missing, and this model has personal parameters")
-    return released.parameters, np.load(kept)
+    return parameters, np.load(kept)
