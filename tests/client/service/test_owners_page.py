@@ -18,6 +18,7 @@ from served_devices import ROOT, Service
 
 pytest.importorskip("selenium", reason="selenium is not installed: pip install 'everbloom[test]'")
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -60,7 +61,9 @@ class Browser:
         self.driver.save_screenshot(str(self.shots / f"{name}.png"))
 
     def until(self, condition):
-        return WebDriverWait(self.driver, 60, poll_frequency=0.1).until(lambda _: condition())
+        # The page may redraw between finding an element and reading it: that element is stale, and is looked for again.
+        redrawn = [StaleElementReferenceException]
+        return WebDriverWait(self.driver, 60, 0.1, ignored_exceptions=redrawn).until(lambda _: condition())
 
     def all(self, selector: str):
         return self.driver.find_elements(By.CSS_SELECTOR, selector)
