@@ -55,6 +55,11 @@ class Experiment(Table):
             raise ValueError(
                 '[continual] needs periods, and leave-one-out has none; set protocol.name = "timeline" or remove [continual]'
             )
+        if self.continual is not None and self.federation.average is not None:
+            raise ValueError(
+                "federation.average: a [continual] method decides what is served; remove federation.average, or set "
+                'continual.method = { name = "averaging", decay = ... }, which averages over periods too'
+            )
         if self.model.user.gaps and self.protocol.name != "timeline":
             raise ValueError(
                 f'model.user.gaps: under protocol.name = "{self.protocol.name}" only the measured event itself says when its item is asked for, '

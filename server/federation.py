@@ -266,9 +266,10 @@ class Federation:
     def _validate(self) -> None:
         """Measures on validation; keeps the best parameters and counts what did not improve them."""
         state = self.state
-        value = self.measuring.validate(self._scorer(state.parameters), state.period, state.round)
+        served = self.learning_on.served(state)
+        value = self.measuring.validate(self._scorer(served), state.period, state.round)
         if state.best is None or value > state.best.value:
-            state.best = Best(value, state.round, state.parameters)
+            state.best = Best(value, state.round, served)
             state.stale = 0
         else:
             state.stale += 1
@@ -279,7 +280,9 @@ class Federation:
         """Takes the period's best parameters; leave-one-out tests them now, and a continual run looks back."""
         state = self.state
         last = state.round
-        if state.best is not None:
+        if state.best is None:
+            state.parameters = self.learning_on.served(state)
+        else:
             state.parameters, last = self.learning_on.chosen(state, state.best), state.best.round
         if self.study.experiment.protocol.name == "leave-one-out":
             self._test(period, round=last)

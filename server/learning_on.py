@@ -1,4 +1,4 @@
-"""How a federation goes on from one period to the next: the continual method's part on the server."""
+"""What a federation makes of its rounds' models, and how it goes on from one period to the next: the continual method's part on the server."""
 
 import math
 from collections.abc import Callable
@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.continual.running_average import average_of, averaged
 from everbloom.learning.candidates import known_items
 from everbloom.study import Study
 from server.counting import Counting
@@ -18,11 +19,12 @@ Considered = Callable[[NDArray[np.float32]], float]
 
 
 class LearningOn:
-    """Applies an experiment's continual method to a federation's state; without one nothing is done."""
+    """Applies an experiment's continual method, or its average over rounds, to a federation's state; without either nothing is done."""
 
     def __init__(self, study: Study) -> None:
         self.method = study.method
         self.study = study
+        self.average = study.experiment.federation.average
         continual = study.experiment.continual
         # What begins anew on everything must not be moved by what an optimizer remembers of an earlier training.
         self.carries_optimizer = (
@@ -35,6 +37,8 @@ class LearningOn:
 
     def begin(self, state: FederationState) -> None:
         """Before a period's first round."""
+        if self.average is not None:  # a period's rounds start from what the last one served
+            state.memory = {}
         if self.method is not None:
             initial = self.study.layout.flat(self.study.new_model())
             before = state.parameters
@@ -57,23 +61,35 @@ class LearningOn:
 
     def observe(self, strategy: FlatStrategy, state: FederationState) -> None:
         """After a round, whose released mean update the strategy holds; None if the round changed nothing."""
-        if self.method is not None and strategy.released is not None:
+        if strategy.released is None:
+            return
+        if self.average is not None:
+            state.memory = averaged(state.memory, state.parameters, self.average)
+        if self.method is not None:
             state.memory = self.method.observe(state.memory, state.parameters, strategy.released, self.noise)
+
+    def served(self, state: FederationState) -> NDArray[np.float32]:
+        """[params] what the rounds so far have come to: measured, and served if nothing better comes."""
+        if self.average is None:
+            return state.parameters
+        return self._with_counts(state.parameters, average_of(state.memory, state.parameters))
 
     def chosen(self, state: FederationState, best: Best) -> NDArray[np.float32]:
         """[params] that a period's rounds end with: what was learnt as it did best, and all that was counted."""
-        return best.parameters if self.counting is None else self.counting.kept(state.parameters, best.parameters)
+        return self._with_counts(state.parameters, best.parameters)
 
     def end(self, state: FederationState, value: Considered) -> None:
         """Settles what a period's rounds ended with."""
         if self.method is None:
             return
         trained = state.parameters
-        candidates = self.method.merged(state.memory, trained)
-        if self.counting is not None:
-            candidates = [self.counting.kept(trained, candidate) for candidate in candidates]
+        candidates = [self._with_counts(trained, one) for one in self.method.merged(state.memory, trained)]
         state.parameters = candidates[0] if len(candidates) == 1 else max(candidates, key=value)
         state.memory = self.method.end(state.memory, state.parameters, trained)
+
+    def _with_counts(self, counted: NDArray[np.float32], learnt: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What was learnt, with all that was counted."""
+        return learnt if self.counting is None else self.counting.kept(counted, learnt)
 
 
 def _counting(study: Study) -> Counting | None:

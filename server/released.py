@@ -25,11 +25,11 @@ def released(study: Study, run: RunDirectory) -> tuple[FederationState, NDArray[
     state = read_checkpoint(run, study.layout.schema, study.clients)
     if state is None:
         raise _no_checkpoint(run.path)
-    if state.best is not None:
-        state.parameters = state.best.parameters
+    learning_on = LearningOn(study)
+    state.parameters = learning_on.served(state) if state.best is None else state.best.parameters
     if state.round and (state.stopped or state.round >= study.experiment.rounds(state.period)):
         measuring = Measuring(study, run, Silent())
-        LearningOn(study).end(state, lambda parameters: measuring.consider(_scorer(study, parameters), state.period))
+        learning_on.end(state, lambda parameters: measuring.consider(_scorer(study, parameters), state.period))
     return state, state.parameters
 
 

@@ -31,6 +31,9 @@ class FederationConfig(Table):
     optimizer: Annotated[SerializeAsAny[ServerOptimizer], BeforeValidator(SERVER_OPTIMIZERS.parse)] = Field(
         default_factory=lambda: SERVER_OPTIMIZERS.parse({"name": "fedadam"})
     )
+    average: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """What is measured, chosen and served is the running average of the rounds' models, which keeps this fraction of itself in a round and so reaches
+    back over 1 / (1 - average) of them; devices train on the rounds' own models. Costs no privacy. None: the models themselves."""
     min_replies: PositiveInt = 1
     """A round with fewer replies changes nothing."""
     reply_timeout: PositiveFloat = 600.0

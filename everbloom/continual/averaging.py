@@ -1,5 +1,4 @@
-"""What is served is the running average of the rounds' models (Polyak and Juditsky, 1992; exponential, as in Tarvainen and Valpola, "Mean teachers",
-2017)."""
+"""What is served is the running average of the rounds' models, over all periods."""
 
 from collections.abc import Mapping
 from typing import Annotated, ClassVar, Literal
@@ -8,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from everbloom.continual.running_average import average_of, averaged
 from everbloom.methods import ContinualMethod
 
 
@@ -15,8 +15,7 @@ class Averaging(ContinualMethod):
     """After each round `average += (1 - decay) (model - average)`, over all rounds of all periods. The average is served and measured; the rounds go
     on from their own last model, so nothing that is learnt waits for it.
 
-    A round's model is what the federation knows plus what its cohort, its few events and, under privacy, the plan's noise happened to be. The average
-    keeps what rounds agree on; and since it reaches back over 1 / (1 - decay) rounds, what the last periods taught leaves it slowly.
+    Since the average reaches back over 1 / (1 - decay) rounds, what the last periods taught leaves it slowly.
     """
 
     name: Literal["averaging"]
@@ -41,17 +40,14 @@ class Averaging(ContinualMethod):
         mean_delta: NDArray[np.float32],
         noise_deviation: float,
     ) -> dict[str, NDArray[np.float32]]:
-        """See `ContinualMethod`. The first rounds are averaged evenly: an average that began at the first one would keep to it."""
-        count = memory.get("count", np.zeros(1, dtype=np.float32)) + 1
-        share = np.maximum(np.float32(1 - self.decay), 1 / count)
-        mean = memory.get("mean", parameters)
-        return {**memory, "count": count, "mean": (mean + share * (parameters - mean)).astype(np.float32)}
+        """See `ContinualMethod`."""
+        return averaged(memory, parameters, self.decay)
 
     def merged(
         self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32]
     ) -> list[NDArray[np.float32]]:
         """See `ContinualMethod`."""
-        return [memory.get("mean", parameters)]
+        return [average_of(memory, parameters)]
 
     def end(
         self, memory: Mapping[str, NDArray[np.float32]], parameters: NDArray[np.float32], trained: NDArray[np.float32]

@@ -12,6 +12,7 @@ METHODS = {
     "finetune": {"continual": {"method": {"name": "finetune"}}},
     "merging": {"continual": {"method": {"name": "merging", "weights": [0.3, 0.6], "average": True}}},
     "frozen": {"continual": {"method": {"name": "frozen"}}},
+    "average": {"federation": {"average": 0.7}},
     "early stop": {"federation": {"rounds": 4, "early_stop": {"patience": 1}}},
 }
 
