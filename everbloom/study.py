@@ -91,12 +91,22 @@ class Study:
     @property
     def course(self) -> Course:
         """What a plan knows of the federation."""
-        return Course.of(self.experiment.federation, self.rounds, self.timeline.periods, self.trainers)
+        rounds = self.rounds + self.measurements
+        return Course.of(self.experiment.federation, rounds, self.timeline.periods, self.trainers)
 
     @property
     def rounds(self) -> int:
         """Rounds of the whole run, all periods together."""
         return sum(self.experiment.rounds(period) for period in range(self.timeline.periods))
+
+    @property
+    def measurements(self) -> int:
+        """How often devices are asked to measure, all periods together; a plan counts each as a round."""
+        devices, periods = self.experiment.evaluation.devices, range(self.timeline.periods)
+        if devices is None:
+            return 0
+        measured = [period for period in periods if self.timeline.has(period, "validation")]
+        return sum(devices.times(self.experiment.rounds(period)) for period in measured)
 
     def window(self, period: int) -> TrainingWindow:
         """What devices learn from in a period."""
