@@ -39,9 +39,9 @@ _BARREN_ASKED = 100
 """On a simulated clock failing is part of the experiment: a few devices may all fail three times by chance."""
 
 
-def initial_state(study: Study) -> FederationState:
-    """Before the first round."""
-    parameters = study.layout.flat(study.new_model())
+def initial_state(study: Study, parameters: NDArray[np.float32] | None = None) -> FederationState:
+    """Before the first round. `parameters` [params]: those to begin with, in place of a new model's."""
+    parameters = study.layout.flat(study.new_model()) if parameters is None else parameters
     optimizer = study.experiment.federation.optimizer
     mechanism = opening_of(study.plan).begin(len(parameters))
     participations, before, last_asked = (np.zeros(study.clients, dtype=np.int32) for _ in range(3))
@@ -202,11 +202,7 @@ class Federation:
     def _ask_devices_how_good(self) -> None:
         """A measurement by a cohort of its own, if the round calls for one and anybody may still be asked."""
         state, asked = self.state, self.study.experiment.evaluation.devices
-        if (
-            asked is None
-            or not asked.due(state.round, self.rounds)
-            or not self.study.timeline.has(state.period, "validation")
-        ):
+        if asked is None or not asked.due(state.round, self.rounds) or not self.study.holds_out(state.period):
             return
         if not self.drawing.able(self.clients, state.period).any():
             return
@@ -303,7 +299,7 @@ class Federation:
         last = state.round
         if state.best is not None:
             state.parameters, last = self.learning_on.chosen(state, state.best), state.best.round
-        if self.study.experiment.protocol.name == "leave-one-out":
+        if self.study.experiment.protocol.name == "leave-one-out" and self.study.central:
             self._test(period, round=last)
         self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))
         if self.study.membership is not None:

@@ -59,6 +59,8 @@ class FlatStrategy(Strategy):
     """The items that people can have met until the end of what is counted in the next round; None: it does not count."""
     catalogue: str | None = None
     """Digest of the catalogue that items are numbered by; None: devices are not told."""
+    continues: str | None = None
+    """The federation that this one goes on from, if it does."""
     measuring: DeviceMeasuring | None = None
     """How devices are asked to measure, if they are."""
     held_out: HeldOut | None = None
@@ -88,6 +90,7 @@ class FlatStrategy(Strategy):
             clip_norm=bound,
             teacher=self.teacher,
             catalogue=self.catalogue,
+            continues=self.continues,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
@@ -162,6 +165,7 @@ class FlatStrategy(Strategy):
             server_round,
             self.window,
             catalogue=self.catalogue,
+            continues=self.continues,
         )
         return self.measuring.messages(task, self.held_out, self.cohort.values())
 

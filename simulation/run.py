@@ -33,6 +33,7 @@ from simulation.workers import masked_answers, open_ledger, parallel_answers, se
 
 def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: bool) -> dict[str, Any]:
     """Runs (or continues) an experiment and returns its summary. Raises `CheckpointError` if there is nothing that fits to resume."""
+    study.check_central("a simulation")
     saved = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = saved or initial_state(study)
     personal = open_personal(run.path / "devices", study, saved)

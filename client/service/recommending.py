@@ -101,6 +101,8 @@ class Recommender:
         else:
             available = np.ones(len(self.catalog), dtype=np.bool_)
             available[list(self.events.judged())] = False
+            if self.catalog.retired is not None:
+                available &= ~self.catalog.retired
             find = recommending.recommend_with_reasons if reasons else recommending.recommend
             found = find(log, header["n"], now=now, available=available, personal=model.personal)
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""

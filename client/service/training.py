@@ -24,7 +24,7 @@ from client.frames import Frame
 from client.identity import DeviceIdentity
 from client.ledger import SqliteLedger
 from client.messages import CATALOGUE, OFFER
-from client.personal import StoredPersonal, federation_of
+from client.personal import StoredPersonal
 from client.randomness import Randomness, SeededRandomness, SystemRandomness
 from client.service.catalogue_index import CatalogueIndex
 from client.service.child import Work, serve_parent
@@ -94,6 +94,7 @@ class Trainer:
         bench = self._bench(task.terms)
         bench.check(task)
         told |= {"server": server, "period": task.period, "round": task.round}
+        StoredPersonal(self.folder.personal).adopt(task)
         if message_type == OFFER:
             model = self._keep(task)
             return told, _bytes(RecordDict({"model": ConfigRecord({"version": model.version})}))
@@ -134,7 +135,7 @@ class Trainer:
             task.schema,
             task.period,
             task.round,
-            federation_of(task),
+            task.federation,
         )
         model.save(self.folder.model)
         return model

@@ -99,7 +99,7 @@ class Timeline:
         self.labels = labels
         self.protocol = protocol
         blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, len(log), BLOCK_ROWS))
-        if not any(self.weights(rows).any() for rows in blocks):
+        if len(log) and not any(self.weights(rows).any() for rows in blocks):
             raise DataError(
                 "data.positives: no event in the log is a positive; `everbloom data stats` shows its behaviours and values"
             )
@@ -131,7 +131,9 @@ class Timeline:
         return TrainingWindow(start=start, end=self._validation_start(period))
 
     def has(self, period: int, split: Split) -> bool:
-        """Whether the period has such a measurement: a warm start is not tested, and there may be no validation part."""
+        """Whether the period has such a measurement: a warm start is not tested, there may be no validation part, or no events at all."""
+        if not len(self.log):
+            return False
         if self.protocol.name == "leave-one-out":
             return True
         return period > 0 if split == "test" else self.protocol.validation > 0
