@@ -53,6 +53,7 @@ class StoredPersonal:
         """See `DevicePersonal`."""
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         save_file({"personal": values}, temporary, {"federation": task.federation, "period": str(task.period)})
+        temporary.chmod(0o600)
         descriptor = os.open(temporary, os.O_RDONLY)
         try:
             os.fsync(descriptor)
