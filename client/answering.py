@@ -8,6 +8,7 @@ from flwr.clientapp import ClientApp
 from client.device import Device
 from client.messages import MESSAGES
 from everbloom.errors import PrivacyError, SchemaError
+from everbloom.evaluation_wire import EVALUATE, EvaluationTask
 from everbloom.privacy.secure_aggregation.device import SecureDevice
 from everbloom.secure_wire import MESSAGE_TYPES, has_secure, pack_secure, unpack_secure
 from everbloom.wire import HELLO, TRAIN, Task
@@ -34,7 +35,7 @@ def _register(app: ClientApp, message_type: str, open_device: Callable[[Context]
     def handle(message: Message, context: Context) -> Message:
         return Message(answer(open_device(context), message_type, message.content), reply_to=message)
 
-    {"train": app.train, "query": app.query}[category](action or "default")(handle)
+    {"train": app.train, "evaluate": app.evaluate, "query": app.query}[category](action or "default")(handle)
 
 
 def _train(device: Device, content: RecordDict) -> RecordDict:
@@ -42,6 +43,10 @@ def _train(device: Device, content: RecordDict) -> RecordDict:
     if has_secure(content):
         return pack_secure(device.train_masked(task, unpack_secure(content)))
     return device.train(task).pack()
+
+
+def _evaluate(device: Device, content: RecordDict) -> RecordDict:
+    return device.evaluate(EvaluationTask.unpack(content)).pack()
 
 
 def _hello(device: Device, content: RecordDict) -> RecordDict:
@@ -78,6 +83,7 @@ def _secure(device: Device) -> SecureDevice:
 
 _ANSWERS: Mapping[str, Callable[[Device, RecordDict], RecordDict]] = {
     TRAIN: _train,
+    EVALUATE: _evaluate,
     HELLO: _hello,
     MESSAGE_TYPES["keys"]: _keys,
     MESSAGE_TYPES["shares"]: _shares,

@@ -63,7 +63,11 @@ def forward(message: Message, context: Context) -> Message:
 
 def _forwarding() -> ClientApp:
     made = ClientApp()
-    register: dict[str, Callable[..., Callable[..., object]]] = {"train": made.train, "query": made.query}
+    register: dict[str, Callable[..., Callable[..., object]]] = {
+        "train": made.train,
+        "evaluate": made.evaluate,
+        "query": made.query,
+    }
     for message_type in MESSAGES:
         category, _, action = message_type.partition(".")
         register[category](action or "default")(forward)

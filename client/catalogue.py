@@ -1,5 +1,6 @@
 """A device's catalogue: installed from a delivery, whole or not at all, and only one that its events still fit."""
 
+import hashlib
 import shutil
 
 import numpy as np
@@ -8,7 +9,7 @@ from client.delivery import Delivery
 from client.service.catalogue_index import write_index
 from client.service.folder import DeviceFolder
 from everbloom.data.catalog import Catalog
-from everbloom.data.catalog_bytes import unpack_catalogue
+from everbloom.data.catalog_bytes import catalogue_parts, unpack_catalogue
 from everbloom.data.strings import StringColumn
 from everbloom.errors import DataError
 from everbloom.parcel import Manifest
@@ -27,12 +28,20 @@ def receive(folder: DeviceFolder, manifest: Manifest, pieces: dict[int, bytes], 
     """
     delivery = Delivery(folder.path / "incoming")
     delivery.add(manifest, pieces)
+    if not pieces:  # the first of a delivery: what is held already need not come
+        delivery.add(manifest, _held(folder, manifest))
     missing = delivery.missing(manifest)
     if not missing:
         catalog = unpack_catalogue(delivery.content(manifest))
         delivery.done()
         install(folder, catalog, allowed)
     return missing
+
+
+def _held(folder: DeviceFolder, manifest: Manifest) -> dict[int, bytes]:
+    """The manifest's pieces that are parts of the catalogue that is there."""
+    parts = {hashlib.sha256(part).hexdigest(): part for part in catalogue_parts(Catalog.open(folder.path / "catalog"))}
+    return {number: parts[digest] for number, digest in enumerate(manifest.pieces) if digest in parts}
 
 
 def install(folder: DeviceFolder, catalog: Catalog, allowed: str | None) -> None:

@@ -1,4 +1,4 @@
-"""One device: its private events, its ledger, and the one thing it does for a federation: train on a task and answer with an update."""
+"""One device: its private events, its ledger, and what it does for a federation: train on a task and answer with an update, or measure a model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,15 +8,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from client.evaluating import own_measures
 from client.randomness import Randomness
 from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import InputError, PrivacyError
+from everbloom.evaluation_wire import EvaluationTask, Tally
 from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.counting import Voters, count_each
 from everbloom.learning.examples import Examples, build_examples
 from everbloom.learning.rehearsal import old_examples, rehearsed
+from everbloom.privacy.counting_query import CountingQuery
 from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.secure_aggregation.device import SecureDevice
@@ -84,6 +87,22 @@ class Device:
             raise PrivacyError("refused: this device has no identity for secure aggregation")
         _check_masks(read_terms(request), task, bench.plan)
         return self.secure.mask(request, self._finished(bench, task))
+
+    def evaluate(self, asked: EvaluationTask) -> Tally:
+        """How good the model is here, as the plan lets it be told; charged like a round. Raises as `train` does, and `PrivacyError` if the plan
+        has no way to tell it.
+        """
+        task = asked.task
+        bench = self._bench(task)
+        query = CountingQuery() if bench.plan is None else bench.plan.query
+        personal = self._personal(bench, task)
+        if bench.plan is not None:
+            self.ledger.reserve(bench.plan, task.period, task.round)
+        noise = self.randomness.evaluation_noise(task.period, task.round) if query.device_noise else None
+        sums = query.answer(own_measures(bench, asked, self.events, personal), noise)
+        if bench.plan is not None:
+            self.ledger.commit(bench.plan, task.period, task.round)
+        return Tally(sums)
 
     def _bench(self, task: Task) -> Workbench:
         bench = self.workbench(task.terms)

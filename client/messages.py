@@ -8,6 +8,7 @@ CATALOGUE = "query.catalogue"
 
 MESSAGES = (
     "train",
+    "evaluate",
     "query.hello",
     "query.secure_keys",
     "query.secure_shares",

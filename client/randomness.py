@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from everbloom.learning.local import Draws
-from everbloom.privacy.noise import CryptographicNoise, SeededNoise
+from everbloom.privacy.noise import CryptographicNoise, NoiseSource, SeededNoise
 from everbloom.seeding import keys, torch_generator
 
 
@@ -17,6 +17,10 @@ class Randomness(Protocol):
 
     def draws(self, period: int, round: int) -> Draws:
         """Dropout key, sampling and noise generators."""
+        ...
+
+    def evaluation_noise(self, period: int, round: int) -> NoiseSource:
+        """For what is measured after a round; never that round's own, whose noise is known once both are."""
         ...
 
     def replay(self, period: int, round: int) -> np.uint64:
@@ -40,6 +44,12 @@ class SeededRandomness:
             noise=SeededNoise(torch_generator(self.seed, "noise", **place)),
         )
 
+    def evaluation_noise(self, period: int, round: int) -> NoiseSource:
+        """See `Randomness`."""
+        return SeededNoise(
+            torch_generator(self.seed, "evaluation-noise", period=period, round=round, client=self.client)
+        )
+
     def replay(self, period: int, round: int) -> np.uint64:
         """See `Randomness`."""
         return keys(self.seed, "replay", np.array([self.client]), period=period, round=round)[0]  # type: ignore[no-any-return]
@@ -51,6 +61,10 @@ class SystemRandomness:
     def draws(self, period: int, round: int) -> Draws:
         """Fresh at every call: a repeated round gets fresh noise. Which examples are drawn is secret too, from 63 bits of the system's."""
         return Draws(dropout=np.uint64(secrets.randbits(64)), sampling=_system_generator(), noise=CryptographicNoise())
+
+    def evaluation_noise(self, period: int, round: int) -> NoiseSource:
+        """Fresh at every call."""
+        return CryptographicNoise()
 
     def replay(self, period: int, round: int) -> np.uint64:
         """Fresh at every call."""

@@ -143,4 +143,4 @@ def stored_workbench(folder: Path, terms_json: str, searched: tuple[str, ...] = 
     terms = Terms.model_validate_json(terms_json)
     catalog = Catalog.open(folder / "catalog")
     content = device_content(catalog, terms.text, terms.model, searched)
-    return build_workbench(terms, catalog.first_seen, *content)
+    return build_workbench(terms, catalog.there_from, *content)

@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from client.scoring import Scoring
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.learning.places import check_places
@@ -36,6 +37,11 @@ class Workbench:
         method = self.terms.continual
         distillation = None if method is None else method.distillation
         return LocalTrainer(self.model, self.layout, self.terms.learning, self.plan, distillation)
+
+    @cached_property
+    def scoring(self) -> Scoring:
+        """Measures for one client after another, with the trainer's model."""
+        return Scoring(self.trainer)
 
     def check(self, task: Task) -> None:
         """Raises `SchemaError` if the server's model is another."""

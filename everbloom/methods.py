@@ -60,6 +60,14 @@ class Source(Method):
     def items(self, files: list[Path]) -> "pd.DataFrame | None":
         """One row an item: column `item` (the id), text fields as str, numeric fields as float. None: only ids are known."""
 
+    def alone(self) -> "tuple[Catalog, int] | None":
+        """(catalogue, how many people there may be) of a source that holds no event; None: it does."""
+        return None
+
+    def pinned(self) -> "Source":
+        """The same source, which will read the same at any later time: of one that has versions, this version."""
+        return self
+
 
 class FeatureEncoder(Method):
     """Turns item texts into frozen feature vectors."""
@@ -308,6 +316,7 @@ SOURCES: Registry[Source] = Registry(
         "amazon-reviews": "everbloom.data.sources.amazon_reviews:AmazonReviews",
         "table": "everbloom.data.sources.table:TableFiles",
         "sequences": "everbloom.data.sources.sequences:Sequences",
+        "catalogue": "everbloom.data.sources.catalogue:CatalogueAlone",
         "synthetic": "everbloom.data.sources.synthetic:Synthetic",
     },
 )

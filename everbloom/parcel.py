@@ -1,6 +1,7 @@
 """Something large and public that goes to devices in pieces: what it is made of, so that each piece can be checked and a broken delivery goes on."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -18,7 +19,8 @@ _MOST_PIECES = 4096
 
 @dataclass(frozen=True)
 class Manifest:
-    """`version`: SHA-256 of the whole; `pieces`: SHA-256 of each, in hexadecimal. All pieces but the last have `piece_bytes`."""
+    """`version`: SHA-256 of the whole; `pieces`: SHA-256 of each, in hexadecimal. No piece has more than
+    `piece_bytes`."""
 
     version: str
     size: int
@@ -30,6 +32,12 @@ class Manifest:
         """Of a parcel's content."""
         parts = pieces_of(data, piece_bytes)
         return cls(_sha(data), len(data), piece_bytes, tuple(map(_sha, parts)))
+
+    @classmethod
+    def of_parts(cls, parts: Sequence[bytes]) -> "Manifest":
+        """Of a content that is made of parts, each a piece: of two contents that share parts, a device needs these once."""
+        longest = max(map(len, parts), default=0)
+        return cls(_sha(b"".join(parts)), sum(map(len, parts)), longest, tuple(map(_sha, parts)))
 
     def check(self, number: int, piece: bytes) -> None:
         """Raises `SchemaError` unless this is the whole piece of this number."""

@@ -91,12 +91,39 @@ class Study:
     @property
     def course(self) -> Course:
         """What a plan knows of the federation."""
-        return Course.of(self.experiment.federation, self.rounds, self.timeline.periods, self.trainers)
+        rounds = self.rounds + self.measurements
+        return Course.of(self.experiment.federation, rounds, self.timeline.periods, self.trainers)
 
     @property
     def rounds(self) -> int:
         """Rounds of the whole run, all periods together."""
         return sum(self.experiment.rounds(period) for period in range(self.timeline.periods))
+
+    @property
+    def measurements(self) -> int:
+        """How often devices are asked to measure, all periods together; a plan counts each as a round."""
+        devices, periods = self.experiment.evaluation.devices, range(self.timeline.periods)
+        if devices is None:
+            return 0
+        measured = [period for period in periods if self.holds_out(period)]
+        return sum(devices.times(self.experiment.rounds(period)) for period in measured)
+
+    @property
+    def central(self) -> bool:
+        """Whether there are events here to measure on; else devices alone have any."""
+        return len(self.dataset.events) > 0
+
+    def holds_out(self, period: int) -> bool:
+        """Whether devices keep something of the period out of training, to be measured on."""
+        return self.timeline.has(period, "validation") or not self.central
+
+    def check_central(self, what: str) -> None:
+        """Raises `DataError` if there are no events here, which `what` needs."""
+        if not self.central:
+            raise DataError(
+                f"{what} needs events, and data.source {self.experiment.data.source.name!r} has none: devices alone hold them; "
+                "run it on these with: everbloom deploy run"
+            )
 
     def window(self, period: int) -> TrainingWindow:
         """What devices learn from in a period."""
@@ -116,6 +143,8 @@ class Study:
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
     """Prepares the data and the features (both cached). Raises `InputError` if experiment and data do not fit."""
     dataset = prepare(experiment.data, preparing)
+    if not len(dataset.events):
+        _check_without_events(experiment)
     if experiment.model.user.gaps:
         dataset.events.check_time("model.user.gaps")
     timeline = Timeline(dataset.events, dataset.catalog, experiment.data, experiment.protocol)
@@ -133,3 +162,21 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     if study.plan is not None:
         check_model(study.plan, study.new_model(), study.layout.names("personal"))
     return study
+
+
+def _check_without_events(experiment: Experiment) -> None:
+    """Raises `DataError` at the first key that asks for events where there is a catalogue alone."""
+    wanting = {
+        'protocol.name = "timeline"': experiment.protocol.name == "timeline",
+        "federation.early_stop": experiment.federation.early_stop is not None,
+        "evaluation.candidates": experiment.evaluation.candidates is not None,
+        "[feedback]": experiment.feedback is not None,
+        "[population]": experiment.population is not None,
+        "model.user.searches": experiment.model.user.searches,
+    }
+    for key, asked in wanting.items():
+        if asked:
+            instead = 'use "leave-one-out"' if key.startswith("protocol") else "remove it"
+            raise DataError(
+                f"{key}: needs events, and data.source {experiment.data.source.name!r} has none: devices alone hold them; {instead}"
+            )

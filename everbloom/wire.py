@@ -1,5 +1,6 @@
 """What travels between server and device: a task one way, an update the other. Both sides import this, so that they cannot drift apart."""
 
+import hashlib
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -57,6 +58,13 @@ class Task:
     """Parameters [params] of the model that devices distil from, if they do in this period."""
     catalogue: str | None = None
     """Digest of the catalogue that items are numbered by, where the server says so: a device with another one refuses."""
+    continues: str | None = None
+    """The federation that this one goes on from, if it does: what devices have learnt for themselves there holds here."""
+
+    @property
+    def federation(self) -> str:
+        """See `federation_name`."""
+        return federation_name(self.schema, self.terms)
 
     def pack(self) -> RecordDict:
         """As a message's content."""
@@ -76,6 +84,7 @@ class Task:
                         "window": window,
                         **({} if self.clip_norm is None else {"clip_norm": self.clip_norm}),
                         **({} if self.catalogue is None else {"catalogue": self.catalogue}),
+                        **({} if self.continues is None else {"continues": self.continues}),
                     }
                 ),
             }
@@ -98,6 +107,7 @@ class Task:
                 clip_norm=_positive(record["clip_norm"]) if "clip_norm" in record else None,
                 teacher=vectors["teacher"].numpy() if "teacher" in vectors else None,
                 catalogue=str(record["catalogue"]) if "catalogue" in record else None,
+                continues=str(record["continues"]) if "continues" in record else None,
             )
         except _UNREADABLE as error:
             raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None
@@ -129,6 +139,11 @@ class Update:
             return cls(delta=delta, clients=int(meta["clients"]), schema=str(meta["schema"]))  # type: ignore[arg-type]
         except _UNREADABLE as error:
             raise SchemaError(f"reply is no update of this version of everbloom: {error!r}") from None
+
+
+def federation_name(schema: str, terms: Terms) -> str:
+    """SHA-256 of terms and schema: what is learnt under them belongs together."""
+    return hashlib.sha256(f"{schema} {terms.model_dump_json()}".encode()).hexdigest()
 
 
 def _positive(value: Any) -> float:

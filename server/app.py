@@ -28,6 +28,7 @@ from server.signed_grid import SignedGrid
 from server.state import FederationState
 from server.summary import write_summary
 from server.tracking import check_tracking, tracked
+from server.warm_start import EarlierRun, describe, earlier_of
 
 app = ServerApp()
 _log = logging.getLogger("flwr")
@@ -38,8 +39,9 @@ _BUNDLE = Path(__file__).parent.parent
 @app.main()
 def main(grid: Grid, context: Context) -> None:
     """run-config: `experiment` (an absolute path, or one in the bundle), `run-dir` (empty: runs/NAME), `resume` (continue the run in `run-dir` from
-    its last checkpoint), `nodes` (devices to wait for), `node-timeout` (seconds), `distribute` (bring devices the catalogue before the run, and the
-    model after it), `task-key` (signs what devices are asked; empty: nothing does), `metrics-file` (Prometheus text; empty: none).
+    its last checkpoint), `start-from` (directory of a run whose model a new run begins with; empty: none), `nodes` (devices to wait for),
+    `node-timeout` (seconds), `distribute` (bring devices the catalogue before the run, and the model after it), `task-key` (signs what devices
+    are asked; empty: nothing does), `metrics-file` (Prometheus text; empty: none).
     """
     settings = _settings(context.run_config)
     path, experiment = _asked_for(settings)
@@ -51,21 +53,25 @@ def main(grid: Grid, context: Context) -> None:
     _check_checkpoints(study)
     roster = call_roll(grid, settings.nodes, settings.node_timeout, study.clients)
     _check_population(study, len(roster))
-    run, state = _opened(study, path, settings.resume)
+    run, state, continues = _opened(study, path, settings)
     metrics = Path(settings.metrics_file) if settings.metrics_file else None
     monitor = Monitor(experiment.name, metrics, run.path / "log.jsonl", devices=len(roster))
     monitor.tell("started", devices=len(roster), resumed_after=state.totals.rounds, run_directory=str(path))
     if settings.distribute:
         catalog, timeout = study.dataset.catalog, experiment.federation.reply_timeout
         monitor.delivered("catalogue", distribute_catalogue(grid, roster, catalog, timeout))
+        if continues is not None:  # a model of the catalogue that devices had does not fit the one that they have now
+            offered = offer_model(study, grid, roster, state.parameters, state.period, state.round, continues)
+            monitor.delivered("model", offered)
     with tracked(experiment, run, monitor) as (observer, finish):
         federation = Federation(
             study, run, grid, roster, observer, state, secret_noise, hooks=_hooks(study, run, grid, monitor, settings)
         )
         federation.strategy.catalogue = study.dataset.catalog.digest()
+        federation.strategy.continues = continues
         state = federation.run()
         if settings.distribute:
-            told = offer_model(study, grid, federation.roster, state.parameters, state.period, state.round)
+            told = offer_model(study, grid, federation.roster, state.parameters, state.period, state.round, continues)
             monitor.delivered("model", told)
         finish(
             write_summary(
@@ -117,6 +123,7 @@ class _Settings(NamedTuple):
     experiment: str
     run_dir: str
     resume: bool
+    start_from: str
     nodes: int
     node_timeout: float
     distribute: bool
@@ -137,6 +144,7 @@ def _settings(config: Mapping[str, object]) -> _Settings:
         str(config["experiment"]),
         str(config["run-dir"]),
         resume,
+        str(config.get("start-from", "")),
         nodes,
         float(timeout),
         bool(config.get("distribute", False)),
@@ -145,14 +153,23 @@ def _settings(config: Mapping[str, object]) -> _Settings:
     )
 
 
-def _opened(study: Study, path: Path, resume: bool) -> tuple[RunDirectory, FederationState]:
-    """A new run, or one that goes on. What devices were asked in rounds that are done again stays counted: their ledgers were charged."""
-    if not resume:
-        return RunDirectory.create(path, study.experiment), initial_state(study)
-    run = RunDirectory.open(path)
-    state = load_checkpoint(run, study.layout.schema, study.clients) or initial_state(study)
+def _opened(study: Study, path: Path, settings: "_Settings") -> tuple[RunDirectory, FederationState, str | None]:
+    """A new run, or one that goes on, and the federation of the run that it began from. What devices were asked in rounds that are done again stays
+    counted: their ledgers were charged.
+    """
+    earlier = EarlierRun.open(Path(settings.start_from)) if settings.start_from else None
+    if settings.resume:
+        run = RunDirectory.open(path)
+        earlier = earlier_of(run)
+    begun = initial_state(study, None if earlier is None else earlier.parameters_for(study))
+    continues = None if earlier is None else earlier.federation
+    if not settings.resume:
+        run = RunDirectory.create(path, study.experiment)
+        describe(run, study, earlier)
+        return run, begun, continues
+    state = load_checkpoint(run, study.layout.schema, study.clients) or begun
     state.participations += AskedRecord(run).count(state)
-    return run, state
+    return run, state, continues
 
 
 def _check_population(study: Study, devices: int) -> None:

@@ -9,15 +9,15 @@ from flwr.serverapp import Grid
 from numpy.typing import NDArray
 
 from everbloom.data.catalog import Catalog
-from everbloom.data.catalog_bytes import pack_catalogue
+from everbloom.data.catalog_bytes import catalogue_parts
 from everbloom.errors import SchemaError
-from everbloom.parcel import CATALOGUE, Manifest, pack_parcel, pieces_of, unpack_missing
+from everbloom.parcel import CATALOGUE, Manifest, pack_parcel, unpack_missing
 from everbloom.study import Study
 from everbloom.wire import OFFER, Task
 from server.replies import replies_of
 
 _AT_ONCE = 4
-"""Pieces of a message: 4 MB, well within what Flower and the proxy let through."""
+"""Pieces of a message: some hundred kB each, well within what Flower and the proxy let through."""
 _TRIES = 3
 """How often in a row a device may get no further before it is left as it is."""
 
@@ -57,8 +57,8 @@ class _Bound:
 
 def distribute_catalogue(grid: Grid, roster: Mapping[int, int], catalog: Catalog, timeout: float) -> Delivered:
     """Asks everybody what is missing and sends that, until all have the catalogue or get no further. `timeout`: seconds for one exchange."""
-    data, digest = pack_catalogue(catalog), catalog.digest()
-    manifest, pieces = Manifest.of(data), pieces_of(data)
+    pieces, digest = catalogue_parts(catalog), catalog.digest()
+    manifest = Manifest.of_parts(pieces)
     bound = {client: _Bound() for client in roster}
     client_of = {node: client for client, node in roster.items()}
     failures: dict[int, str] = {}
@@ -104,8 +104,10 @@ def offer_model(
     parameters: NDArray[np.float32],
     period: int,
     round: int,
+    continues: str | None = None,
 ) -> Delivered:
-    """Sends the model to every device, to recommend with: most were not in the last cohort. Who does not answer keeps an older one."""
+    """Sends the model to every device, to recommend with: most were not in the last cohort. Who does not answer keeps an older one.
+    `continues`: see `Task`."""
     task = Task(
         parameters,
         study.layout.schema,
@@ -114,6 +116,7 @@ def offer_model(
         round,
         study.window(period),
         catalogue=study.dataset.catalog.digest(),
+        continues=continues,
     )
     content = task.pack()
     messages = [Message(content, dst_node_id=node, message_type=OFFER) for node in roster.values()]

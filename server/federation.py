@@ -19,15 +19,18 @@ from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
 from server.checkpoint import save_checkpoint
 from server.collecting import collect
+from server.device_measuring import DeviceMeasuring
+from server.drawing import Drawing
 from server.hooks import Hooks
 from server.learning_on import LearningOn
 from server.measuring import Measuring
 from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
 from server.personal import KnownPersonal
+from server.replies import replies_of
 from server.roster import KnowsTime
 from server.run_directory import RunDirectory
-from server.sampling import sample_cohort, wanted_answers
+from server.sampling import wanted_answers
 from server.state import Best, FederationState
 from server.strategy import FlatStrategy
 
@@ -36,9 +39,9 @@ _BARREN_ASKED = 100
 """On a simulated clock failing is part of the experiment: a few devices may all fail three times by chance."""
 
 
-def initial_state(study: Study) -> FederationState:
-    """Before the first round."""
-    parameters = study.layout.flat(study.new_model())
+def initial_state(study: Study, parameters: NDArray[np.float32] | None = None) -> FederationState:
+    """Before the first round. `parameters` [params]: those to begin with, in place of a new model's."""
+    parameters = study.layout.flat(study.new_model()) if parameters is None else parameters
     optimizer = study.experiment.federation.optimizer
     mechanism = opening_of(study.plan).begin(len(parameters))
     participations, before, last_asked = (np.zeros(study.clients, dtype=np.int32) for _ in range(3))
@@ -82,7 +85,8 @@ class Federation:
         self.learning_on = LearningOn(study)
         self.model = study.new_model()
         self.ledger = Ledger(study.plan, state.participations, state.before, state.last_asked)
-        self.ledger.rounds = state.totals.rounds
+        self.ledger.rounds = state.totals.charges
+        self.drawing = Drawing(study, self.ledger, self.time)
         self._know(roster)
         self._barren = self._barren_asked = 0
         self.strategy = FlatStrategy(
@@ -96,6 +100,9 @@ class Federation:
             noise or seeded_noise(study.experiment.seed),
             opened=state.totals.rounds,
             counting=self.learning_on.counting,
+            measuring=DeviceMeasuring.of(
+                study, noise or seeded_noise(study.experiment.seed, "server-evaluation-noise")
+            ),
         )
 
     def _know(self, roster: Mapping[int, int]) -> None:
@@ -167,6 +174,7 @@ class Federation:
         due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.rounds
         if due and self.study.timeline.has(state.period, "validation"):
             self._validate()
+        self._ask_devices_how_good()
         if state.round % self.config.checkpoint_every == 0 or state.round == self.rounds or state.stopped:
             save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
         return True
@@ -175,32 +183,42 @@ class Federation:
         """Who is asked in the next round; None if nobody may be asked ever again. Where time is simulated it moves on to when somebody is there."""
         state, clock = self.state, self.time
 
-        def able(clients: NDArray[np.int64]) -> NDArray[np.bool_]:
-            there, members = self.ledger.eligible_among(clients), self.study.membership
-            return there if members is None else there & members.there(clients, state.period)
-
-        def eligible(clients: NDArray[np.int64]) -> NDArray[np.bool_]:
-            return able(clients) if clock is None else able(clients) & clock.available(clients)
-
-        def draw() -> NDArray[np.int64]:
-            seed = self.study.experiment.seed
-            return sample_cohort(self.clients, eligible, self.config, seed, state.period, state.round + 1)
-
         if clock is not None:
             population = self.study.experiment.population
             pause = population.pause_seconds if population is not None and state.totals.rounds else 0.0
             clock.now = (state.clock or 0.0) + pause
-        cohort = draw()
+        cohort = self.drawing.cohort(self.clients, state.period, state.round + 1)
         if not len(cohort):
-            left = self.clients[able(self.clients)]
+            left = self.clients[self.drawing.able(self.clients, state.period)]
             if not len(left):
                 return None
             # An empty Poisson draw is a cohort like any other; time moves on only where nobody could have been drawn.
             if clock is not None and not clock.available(left).any():
                 clock.wait_for(left)
-                cohort = draw()
+                cohort = self.drawing.cohort(self.clients, state.period, state.round + 1)
         state.clock = None if clock is None else clock.now
         return cohort
+
+    def _ask_devices_how_good(self) -> None:
+        """A measurement by a cohort of its own, if the round calls for one and anybody may still be asked."""
+        state, asked = self.state, self.study.experiment.evaluation.devices
+        if asked is None or not asked.due(state.round, self.rounds) or not self.study.holds_out(state.period):
+            return
+        if not self.drawing.able(self.clients, state.period).any():
+            return
+        cohort = self.drawing.cohort(self.clients, state.period, state.round, "evaluation-cohort")
+        self.ledger.ask(cohort)
+        self.hooks.asking(state.period, state.round, cohort.tolist())
+        state.totals.measurements += 1
+        nodes = {client: self.roster[client] for client in cohort.tolist()}
+        self.strategy.ask(nodes, state.period, self.study.window(state.period))
+        self.strategy.held_out = self.study.timeline.held_out(state.period, "validation")
+        arrays = ArrayRecord({"flat": Array(state.parameters)})
+        messages = list(self.strategy.configure_evaluate(state.round, arrays, ConfigRecord(), self.grid))
+        replies = replies_of(self.grid, messages, len(messages), self.config.reply_timeout)
+        told = self.strategy.aggregate_evaluate(state.round, replies)
+        assert told is not None, "the strategy measures, since the experiment does"
+        self.measuring.devices_told(told, self.strategy.reasons, state.period, state.round)
 
     def _give_up_if_barren(self, asked: int, counts: Mapping[str, object]) -> None:
         """A failed client never costs a round, nor a failed round the run; if everybody fails again and again, raises `InputError`."""
@@ -284,7 +302,7 @@ class Federation:
             state.parameters = self.learning_on.served(state)
         else:
             state.parameters, last = self.learning_on.chosen(state, state.best), state.best.round
-        if self.study.experiment.protocol.name == "leave-one-out":
+        if self.study.experiment.protocol.name == "leave-one-out" and self.study.central:
             self._test(period, round=last)
         self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))
         if self.study.membership is not None:

@@ -51,7 +51,7 @@ class LearningOn:
         """What the round that begins counts: items that there are; None if it learns."""
         if not self.study.experiment.model.counts_in(state.round):
             return None
-        return known_items(self.study.dataset.catalog.first_seen, self.study.window(state.period))
+        return known_items(self.study.dataset.catalog.there_from, self.study.window(state.period))
 
     def equip(self, strategy: FlatStrategy, state: FederationState) -> None:
         """Gives the strategy what a period's rounds need."""

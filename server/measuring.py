@@ -1,16 +1,21 @@
 """Central measurements of a federation: on validation, on a new period before it is learnt, and on past periods after it."""
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from everbloom.data.candidates import load_candidates
 from everbloom.data.timeline import Split
+from everbloom.errors import ConfigError
 from everbloom.evaluation.baselines.popularity import Popularity
 from everbloom.evaluation.evaluator import EachCase, Evaluator, Part, Scorer
+from everbloom.evaluation.metrics import metric_keys
 from everbloom.evaluation.records import FEDERATED, Record
 from everbloom.evaluation.training_events import trained_period
 from everbloom.evaluation.user_records import UserRecords, kept_measures, looked_back, of_test
 from everbloom.study import Study
+from server.device_measuring import device_record
 from server.observer import Observer
 from server.run_directory import RunDirectory
 
@@ -31,6 +36,7 @@ def evaluator_of(study: Study) -> Evaluator:
 def check_measurements(study: Study) -> None:
     """Raises `InputError`, before any work, if a period could not be measured as the experiment asks."""
     evaluator = evaluator_of(study)
+    _check_devices(study)
     splits: tuple[Split, ...] = ("validation", "test")
     for period in range(study.timeline.periods):
         for split in splits:
@@ -40,6 +46,18 @@ def check_measurements(study: Study) -> None:
             evaluator.measured(period, "test", now=period)
             if study.membership.panel.any():
                 evaluator.measured(period, "test", now=study.timeline.periods - 1, part="panel")
+
+
+def _check_devices(study: Study) -> None:
+    devices, known = study.experiment.evaluation.devices, metric_keys(study.experiment.evaluation.k)
+    if devices is None:
+        return
+    if unknown := [name for name in devices.measures if name not in known]:
+        raise ConfigError(
+            f"evaluation.devices.measures: {unknown[0]!r} is not measured; expected some of: {', '.join(known)}"
+        )
+    if study.plan is not None:
+        _ = study.plan.query
 
 
 class Measuring:
@@ -147,6 +165,10 @@ class Measuring:
             UserRecords(user, history, values).write(self.run.path, name)
 
         return keep
+
+    def devices_told(self, told: Mapping[str, object], reasons: Sequence[str], period: int, round: int) -> None:
+        """What the devices' sums say of a round's model; `reasons`: why some did not answer."""
+        self._record([device_record(told, reasons, period, round)])
 
     def _selected(self, records: list[Record]) -> float:
         return float(records[0][self.study.experiment.evaluation.select])

@@ -9,11 +9,11 @@ ServerNoise = Callable[[int, int], NoiseSource]
 """(period, round) -> the round's source."""
 
 
-def seeded_noise(seed: int) -> ServerNoise:
+def seeded_noise(seed: int, purpose: str = "server-noise") -> ServerNoise:
     """For simulations: the seed is in every message, so this hides nothing from anybody."""
 
     def source(period: int, round: int) -> NoiseSource:
-        return SeededNoise(torch_generator(seed, "server-noise", period=period, round=round))
+        return SeededNoise(torch_generator(seed, purpose, period=period, round=round))
 
     return source
 

@@ -32,13 +32,15 @@ def sample_cohort(
     seed: int,
     period: int,
     round: int,
+    purpose: str = "cohort",
 ) -> NDArray[np.int64]:
-    """Client numbers of the cohort, ascending. `clients` [n] is the population, ascending.
+    """Client numbers of the cohort, ascending. `clients` [n] is the population, ascending. `purpose`: cohorts of one round for different ones are
+    drawn independently.
 
     `uniform`: a fixed size without replacement among the eligible (all of them if they are fewer). `poisson`: each
     eligible client independently, with probability asked / population.
     """
-    rng = numpy_generator(seed, "cohort", period=period, round=round)
+    rng = numpy_generator(seed, purpose, period=period, round=round)
     size = asked_size(federation, len(clients))
     if federation.sampler == "poisson":
         # Independent draws of everybody: their number is binomial and, given it, every set is as likely.

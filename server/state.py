@@ -26,9 +26,16 @@ class Totals:
     failed: int = 0
     unneeded: int = 0
     """Asked beyond the cohort, and not waited for."""
+    measurements: int = 0
+    """On devices; each is charged like a round."""
     seconds: float = 0.0
     bytes_up: int = 0
     bytes_down: int = 0
+
+    @property
+    def charges(self) -> int:
+        """What a plan calls rounds."""
+        return self.rounds + self.measurements
 
 
 @dataclass

@@ -10,6 +10,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
+from everbloom.data.held_out import HeldOut
 from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import InputError, SchemaError
 from everbloom.methods import ServerOptimizer
@@ -17,6 +18,7 @@ from everbloom.models.layout import ParameterLayout
 from everbloom.privacy.opening import MeanOfReplies, State, SumOpening
 from everbloom.wire import TRAIN, Task, Terms, Update
 from server.counting import Counting
+from server.device_measuring import DeviceMeasuring
 from server.noise import ServerNoise, secret_noise
 
 
@@ -57,6 +59,12 @@ class FlatStrategy(Strategy):
     """The items that people can have met until the end of what is counted in the next round; None: it does not count."""
     catalogue: str | None = None
     """Digest of the catalogue that items are numbered by; None: devices are not told."""
+    continues: str | None = None
+    """The federation that this one goes on from, if it does."""
+    measuring: DeviceMeasuring | None = None
+    """How devices are asked to measure, if they are."""
+    held_out: HeldOut | None = None
+    """What they are to find."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -82,6 +90,7 @@ class FlatStrategy(Strategy):
             clip_norm=bound,
             teacher=self.teacher,
             catalogue=self.catalogue,
+            continues=self.continues,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
@@ -145,12 +154,27 @@ class FlatStrategy(Strategy):
     def configure_evaluate(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
-        """Nobody: quality is measured centrally."""
-        return []
+        """One message to each of the cohort; nobody without [evaluation.devices], or where nothing is held out."""
+        if self.measuring is None or self.held_out is None:
+            return []
+        task = Task(
+            arrays["flat"].numpy(),
+            self.layout.schema,
+            self.terms,
+            self.period,
+            server_round,
+            self.window,
+            catalogue=self.catalogue,
+            continues=self.continues,
+        )
+        return self.measuring.messages(task, self.held_out, self.cohort.values())
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Nothing to add."""
-        return None
+        """See `DeviceMeasuring.added`; None if nobody was to be asked."""
+        if self.measuring is None or self.held_out is None:
+            return None
+        told, self.reasons = self.measuring.added(replies, len(self.cohort), self.period, server_round)
+        return told
 
     def summary(self) -> None:
         """The run directory says what there is to say."""

@@ -56,7 +56,7 @@ def privacy_summary(study: Study, state: FederationState, noise: str) -> dict[st
     if plan is None:
         return {"unit": "none", "epsilon": None, "delta": None, "mechanism": "none", "statement": NO_PRIVACY}
     ledger = Ledger(plan, state.participations)
-    ledger.rounds = state.totals.rounds
+    ledger.rounds = state.totals.charges
     return {
         "unit": plan.unit,
         "relation": plan.relation,

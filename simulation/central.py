@@ -25,6 +25,7 @@ def train_centrally(study: Study, tell: Told) -> tuple[dict[str, dict[str, float
 
     Like the federation, a timeline is tested before a period is trained on, and the best epoch's parameters are kept.
     """
+    study.check_central("pooled training")
     evaluator = evaluator_of(study)
     model = study.new_model()
     layout = study.layout

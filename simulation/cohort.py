@@ -121,7 +121,7 @@ class CohortWorker:
         if self._bench is None or self._trainer is None or terms != self._bench.terms:
             study = self.study
             self._bench = build_workbench(
-                terms, study.dataset.catalog.first_seen, study.features, study.texts, study.told
+                terms, study.dataset.catalog.there_from, study.features, study.texts, study.told
             )
             self._trainer = CohortTrainer(
                 self._bench.model,

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -135,6 +135,40 @@ def status(
 
 
 @deploy_app.command()
+def catalog(
+    folder: Annotated[Path, typer.Argument(help="The folder that `deploy init` made.")],
+    action: Annotated[Literal["update"], typer.Argument(help="`update` takes over a table of items.")],
+    items: Annotated[
+        Path, typer.Argument(help="All items that there are now: a column `item` (the id), the others are fields.")
+    ],
+) -> None:
+    """Bring the catalogue up to date between runs: new items come behind, missing ones are retired; devices fetch what is new before the next run."""
+    import time
+
+    from everbloom.data.catalogue_versions import CatalogueVersions
+    from server.deployment.folder import DeploymentFolder
+
+    deployment = DeploymentFolder(folder)
+    _ = deployment.settings
+    number, made, change = CatalogueVersions(deployment.catalogue).update(items, int(time.time()))
+    retired = 0 if made.retired is None else int(made.retired.sum())
+    console = Console()
+    console.print(
+        f"{deployment.catalogue}: version {number}, {len(made)} items ({retired} retired), SHA-256 {made.digest()}; "
+        f"{change.added} new, {change.retired} retired and {change.back} back with this table",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if change.kept:
+        console.print(
+            f"note: {change.kept} known items are told otherwise in the table; they stay as they were (another item needs another id)",
+            style="yellow",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@deploy_app.command()
 def run(
     experiment: Annotated[Path | None, typer.Argument(help="An experiment file; none with --resume.")] = None,
     folder: Folder = _HERE,
@@ -146,6 +180,10 @@ def run(
     resume: Annotated[
         Path | None, typer.Option(help="Go on with the run in this directory from its last checkpoint.")
     ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(help="Begin with the model of the run in this directory; the catalogue may have grown since."),
+    ] = None,
     detach: Annotated[bool, typer.Option(help="Do not wait for the run's end.")] = False,
 ) -> None:
     """Run an experiment on the devices. Ctrl-C leaves it running; `--resume` continues one that has ended early."""
@@ -154,7 +192,10 @@ def run(
 
     if (experiment is None) == (resume is None):
         raise ConfigError("give an experiment file, or --resume RUN; one of the two")
-    run_on_deployment(DeploymentFolder(folder), experiment, overrides, resume, devices, wait, detach, Console())
+    if resume is not None and start_from is not None:
+        raise ConfigError("--start-from is for a new run; --resume goes on with the model that its run had")
+    deployment = DeploymentFolder(folder)
+    run_on_deployment(deployment, experiment, overrides, resume, start_from, devices, wait, detach, Console())
 
 
 @deploy_app.command()

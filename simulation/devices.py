@@ -62,7 +62,7 @@ class SimulatedDevices:
         if self._bench is None or (terms is not self._bench.terms and terms != self._bench.terms):
             study = self.study
             self._bench = build_workbench(
-                terms, study.dataset.catalog.first_seen, study.features, study.texts, study.told
+                terms, study.dataset.catalog.there_from, study.features, study.texts, study.told
             )
         return self._bench
 

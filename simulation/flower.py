@@ -48,6 +48,7 @@ def run_on_superlink(experiment: Experiment, out: Path, console: Console) -> dic
     refuse_existing(out)
     with progress_bar(console, "preparing data") as preparing, progress_bar(console, "encoding items") as encoding:
         study = open_study(experiment, preparing, encoding)
+    study.check_central("a rehearsal on Flower")
     if study.clients > MOST_DEVICES:
         raise InputError(
             f"runtime flower starts one SuperNode of some 250 MB for each of the {study.clients} users, at most {MOST_DEVICES}; "

@@ -21,6 +21,7 @@ from server.state import FederationState
 from server.summary import write_summary
 from server.tracking import tracked
 from simulation.cohort import torch_device
+from simulation.evaluating import also_evaluating
 from simulation.grid import Answer
 from simulation.memory import PeakMemory, training_memory
 from simulation.personal import open_personal
@@ -32,12 +33,13 @@ from simulation.workers import masked_answers, open_ledger, parallel_answers, se
 
 def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: bool) -> dict[str, Any]:
     """Runs (or continues) an experiment and returns its summary. Raises `CheckpointError` if there is nothing that fits to resume."""
+    study.check_central("a simulation")
     saved = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = saved or initial_state(study)
     personal = open_personal(run.path / "devices", study, saved)
     peak = PeakMemory()
     with tracked(study.experiment, run, observer) as (told, finish):
-        with _answers(study, run, state, peak) as answer:
+        with _answers(study, run, state, peak) as trained, also_evaluating(study, _ledger(run), trained) as answer:
             grid = simulated_grid(study, answer)
             state = Federation(study, run, grid, grid.client_nodes(), told, state, personal=personal).run()
         summary = write_summary(run, study, state, peak.megabytes())
@@ -47,7 +49,7 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
 
 @contextmanager
 def _answers(study: Study, run: RunDirectory, state: FederationState, peak: PeakMemory) -> Iterator[Answer]:
-    ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
+    ledger = open_ledger(_ledger(run), state.participations)
     workers = worker_count(study.experiment.runtime)
     if study.experiment.runtime.masks:
         with masked_answers(study, ledger) as answer:
@@ -61,6 +63,10 @@ def _answers(study: Study, run: RunDirectory, state: FederationState, peak: Peak
     else:
         with parallel_answers(study, run.path / "experiment.toml", ledger, workers, peak) as answer:
             yield answer
+
+
+def _ledger(run: RunDirectory) -> Path:
+    return run.path / "devices" / "participations.npy"
 
 
 def check_runtime(runtime: RuntimeConfig) -> None:

@@ -30,6 +30,7 @@ from simulation.grid import Answer, call_client, client_of
 from simulation.jobs import JobResult, Worker, by_content, deal, replies
 from simulation.memory import PeakMemory, training_memory
 from simulation.personal import shared_personal
+from simulation.threads import one_thread
 
 _AHEAD = 4
 """Jobs per worker that are under way or wait for their turn."""
@@ -46,7 +47,7 @@ def serial_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Ans
         for content, group in by_content(messages):
             jobs = dealt(study, group)
             for job, clients in jobs:
-                with _one_thread():
+                with one_thread():
                     result = worker.train(content, clients)
                 peak.note(result.worker, result.held)
                 yield from replies(group, job, result)
@@ -62,7 +63,7 @@ def masked_answers(study: Study, ledger: Path) -> Iterator[Answer]:
 
     def answer(messages: list[Message]) -> Iterator[Message]:
         for message in messages:
-            with _one_thread():
+            with one_thread():
                 reply = call_client(app, message)
             yield reply
 
@@ -138,17 +139,6 @@ def _in_order(pool: ProcessPoolExecutor, task: Path, jobs: list[NDArray[np.int64
     finally:
         for future in under_way:
             future.cancel()
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """A batch's tensors are too small to share among threads; one thread also makes sums the same on every machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @contextmanager

@@ -45,6 +45,7 @@ OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},
     "amazon-reviews": {"category": "Games"},
     "sequences": {"dataset": "amazon-games"},
+    "catalogue": {"path": "catalogue", "people": 3},
     "trace": {"path": "trace.csv"},
     "text": {"encoder": "tfidf"},
     "numbers": {"fields": ["price"]},

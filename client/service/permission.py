@@ -43,6 +43,14 @@ def check_sender(policy: OwnerPolicy, content: RecordDict) -> Server:
     return found
 
 
+def check_evaluation(policy: OwnerPolicy) -> None:
+    """Raises `PrivacyError` unless the owner lets the device tell how good a model is."""
+    if not policy.evaluation:
+        raise PrivacyError(
+            "refused: a measurement of the model is asked for, this device's owner allows none (evaluation in the policy)"
+        )
+
+
 def check_plan(policy: OwnerPolicy, plan: PrivacyPlan | None) -> None:
     """Raises `PrivacyError` if the plan that the device made of the terms claims less privacy than its owner allows to spend."""
     if plan is None:  # `check_task` found that the owner allows no privacy at all

@@ -40,6 +40,8 @@ class OwnerPolicy(Table):
     """Who may add the noise. These do it on devices; `central` and `matrix-factorisation` rest on a server that keeps its word."""
     min_cohort: PositiveInt = 10
     """Fewest devices of a round; under secure aggregation also of every sum, which the device checks itself."""
+    evaluation: bool = False
+    """Whether a server may ask how good its model is here, on events that were held out; noised and charged as one more round."""
     period_share: Annotated[float, Field(gt=0, le=1)] | None = None
     """Share of the budget that one period's rounds may spend; fixed when the device is made."""
     hours: Annotated[str, Field(pattern=f"^{_TIME}-{_TIME}$")] | None = None
@@ -89,6 +91,7 @@ delta = {delta}
 units = ["user", "interaction", "example"]
 mechanisms = ["dp-sgd", "local", "distributed"]   # noise is added on devices, never left to a server
 min_cohort = {min_cohort}
+# evaluation = true        # also tell how good a model is here, noised and charged like one more round
 # hours = "22:00-06:00"    # when to train, local time
 
 [[servers]]

@@ -3,11 +3,9 @@
 No Flower, no Opacus: what is imported here is what a loaded device costs in memory.
 """
 
-import ctypes
 import sys
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import asdict
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -20,6 +18,7 @@ from client.content import device_content
 from client.frames import Frame
 from client.service.child import Work, serve_parent
 from client.service.folder import DeviceFolder
+from client.service.giving_back import give_back
 from client.service.model_file import GlobalModel, personal_of
 from client.service.own_events import OwnEvents
 from everbloom.data.catalog import Catalog
@@ -63,14 +62,14 @@ class LoadedModel:
         """The same with what reasons take on top, once they are asked for."""
         scorer = self.recommending.scorer
         made = Recommending(scorer, parts_of(scorer.model, {}))
-        _give_back()
+        give_back()
         return made
 
     @cached_property
     def values(self) -> FieldValues:
         """What items have in common."""
         made = FieldValues(self._catalog, self._text)
-        _give_back()
+        give_back()
         return made
 
 
@@ -101,6 +100,8 @@ class Recommender:
         else:
             available = np.ones(len(self.catalog), dtype=np.bool_)
             available[list(self.events.judged())] = False
+            if self.catalog.retired is not None:
+                available &= ~self.catalog.retired
             find = recommending.recommend_with_reasons if reasons else recommending.recommend
             found = find(log, header["n"], now=now, available=available, personal=model.personal)
         return {"status": "answered", "items": [self._told(one, model, header.get("language")) for one in found]}, b""
@@ -116,7 +117,7 @@ class Recommender:
                 self.title.cache_clear()
             self._loaded = LoadedModel(self.folder, self.catalog, log)
             self._stamp, self._searched = stamp, searched
-            _give_back()
+            give_back()
         return self._loaded
 
     def _told(self, one: Recommended, model: LoadedModel, language: str | None) -> Mapping[str, Any]:
@@ -138,12 +139,6 @@ class Recommender:
     def _title(self, number: int) -> str:
         titles = self.catalog.fields.get("title")
         return (titles[number] if titles is not None else "") or self.catalog.item_ids[number]
-
-
-def _give_back() -> None:
-    """Returns to the system what loading needed for a moment, where the C library can (glibc): some 30 MB."""
-    with suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _stamp(path: Path) -> tuple[int, int] | None:

@@ -41,6 +41,7 @@ async def _serve(folder: DeviceFolder, listening: socket.socket, group: str | No
     port = listening.getsockname()[1]
     async with opened(folder, lambda: _hosts(port), echo=True, idle_seconds=idle_seconds) as (service, guarded):
         federation = await open_socket(service, folder, group)
+        folder.address.touch(mode=0o600)
         folder.address.write_text(json.dumps({"port": port, "pid": os.getpid()}))
         service.journal.note("started", port=port, pid=os.getpid())
         config = uvicorn.Config(

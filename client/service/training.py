@@ -24,19 +24,20 @@ from client.frames import Frame
 from client.identity import DeviceIdentity
 from client.ledger import SqliteLedger
 from client.messages import CATALOGUE, OFFER
-from client.personal import StoredPersonal, federation_of
+from client.personal import StoredPersonal
 from client.randomness import Randomness, SeededRandomness, SystemRandomness
 from client.service.catalogue_index import CatalogueIndex
 from client.service.child import Work, serve_parent
 from client.service.folder import DeviceFolder
 from client.service.model_file import GlobalModel
 from client.service.own_events import OwnEvents
-from client.service.permission import check_plan, check_sender, check_task
+from client.service.permission import check_evaluation, check_plan, check_sender, check_task
 from client.service.policy import OwnerPolicy, read_policy
 from client.store import stored_workbench
 from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.errors import SchemaError
+from everbloom.evaluation_wire import EVALUATE
 from everbloom.parcel import pack_missing, unpack_parcel
 from everbloom.privacy.plan import NO_PRIVACY, PrivacyPlan
 from everbloom.wire import TRAIN, Task, Terms
@@ -83,7 +84,7 @@ class Trainer:
         told: dict[str, Any] = {"status": "answered"}
         if message_type == CATALOGUE:
             return told, _bytes(self._catalogue(policy, content))
-        if message_type not in (TRAIN, OFFER):
+        if message_type not in (TRAIN, EVALUATE, OFFER):
             # What these answer does not depend on events, and they get none to read.
             return told, _bytes(answer(self._device(message, policy, _nothing(), self._bench), message_type, content))
         task = Task.unpack(content)
@@ -93,10 +94,13 @@ class Trainer:
         bench = self._bench(task.terms)
         bench.check(task)
         told |= {"server": server, "period": task.period, "round": task.round}
+        StoredPersonal(self.folder.personal).adopt(task)
         if message_type == OFFER:
             model = self._keep(task)
             return told, _bytes(RecordDict({"model": ConfigRecord({"version": model.version})}))
         check_plan(policy, bench.plan)
+        if message_type == EVALUATE:
+            check_evaluation(policy)
         with closing(OwnEvents(self.folder.store)) as own:
             log = own.log()
         workbench = partial(self._bench, searched=log.searches.texts if task.terms.model.user.searches else ())
@@ -131,7 +135,7 @@ class Trainer:
             task.schema,
             task.period,
             task.round,
-            federation_of(task),
+            task.federation,
         )
         model.save(self.folder.model)
         return model

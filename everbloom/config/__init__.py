@@ -5,7 +5,7 @@ the plan also reads what an example is and how many steps a round takes.
 """
 
 from everbloom.config.data import BehaviourName, CleaningConfig, DataConfig, LabelConfig, ProtocolConfig
-from everbloom.config.evaluation import CentralConfig, EvaluationConfig
+from everbloom.config.evaluation import CentralConfig, DeviceEvaluationConfig, EvaluationConfig
 from everbloom.config.federation import EarlyStopConfig, FederationConfig
 from everbloom.config.feedback import FeedbackConfig
 from everbloom.config.items import ItemModelConfig, ModalityKey
@@ -30,6 +30,7 @@ __all__ = [
     "ContinualConfig",
     "CooccurrenceConfig",
     "DataConfig",
+    "DeviceEvaluationConfig",
     "EarlyStopConfig",
     "EvaluationConfig",
     "FederationConfig",

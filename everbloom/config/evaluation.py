@@ -7,6 +7,23 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from everbloom.registry import Table
 
 
+class DeviceEvaluationConfig(Table):
+    """Devices measure the global model on their own held-out events and send sums; under a plan noised, and charged like a round."""
+
+    every: PositiveInt = 10
+    """Rounds between measurements; a period's last round is always measured."""
+    measures: Annotated[tuple[str, ...], Field(min_length=1)] = ("hr@10", "ndcg@10")
+    """At cut-offs of `evaluation.k`. They and a count share the noise: the fewer, the less on each."""
+
+    def times(self, rounds: int) -> int:
+        """How often a period of so many rounds is measured."""
+        return -(-rounds // self.every)
+
+    def due(self, round: int, rounds: int) -> bool:
+        """Whether it is after this round (from 1) of so many."""
+        return round % self.every == 0 or round == rounds
+
+
 class EvaluationConfig(Table):
     """Central evaluation."""
 
@@ -22,6 +39,8 @@ class EvaluationConfig(Table):
     max_test_users: PositiveInt | None = None
     """Test on a seeded sample of so many users, where ranking for everybody would take too long; default: all, as published figures want it."""
     slices: bool = True
+    devices: DeviceEvaluationConfig | None = None
+    """Measure on the devices, too; without it no device is asked how good the model is."""
 
 
 class CentralConfig(Table):

@@ -19,13 +19,23 @@ class Catalog:
     """Items by dense index: `item_ids` [items], text `fields`, numeric fields in `numbers` (standardised, nan where
     unknown), `first_seen` [items].
 
-    `first_seen` is the time of an item's first event in the log it came with.
+    `first_seen` is the time of an item's first event in the log it came with. Of a catalogue that has grown, features are laid out by the first
+    `founding` items (None: by all), so that those of the old ones stay what they were; `retired` [items] says which are gone (None: none is).
     """
 
     item_ids: StringColumn
     fields: dict[str, StringColumn]
     numbers: dict[str, NDArray[np.float32]]
     first_seen: NDArray[np.int64]
+    founding: int | None = None
+    retired: NDArray[np.bool_] | None = None
+
+    @property
+    def there_from(self) -> NDArray[np.int64]:
+        """[items] from when on each can be wanted; the end of time for one that is retired."""
+        if self.retired is None:
+            return self.first_seen
+        return np.where(self.retired, np.iinfo(np.int64).max, self.first_seen)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -69,6 +79,10 @@ class Catalog:
         """SHA-256 over ids and text fields in the catalogue's order, in hexadecimal: equal where the same numbers mean the same items and texts."""
         names = sorted(self.fields)
         digest = hashlib.sha256(json.dumps(["id", *names]).encode())
+        if self.founding is not None:
+            digest.update(f"\nfounding {self.founding}".encode())
+        if self.retired is not None:
+            digest.update(b"\nretired " + np.packbits(self.retired).tobytes())
         for row in zip(self.item_ids, *(self.fields[name] for name in names), strict=True):
             digest.update(b"\n" + json.dumps(row, ensure_ascii=False).encode())
         return digest.hexdigest()
@@ -100,6 +114,10 @@ class Catalog:
             np.save(folder / f"number.{name}.npy", values)
         np.save(folder / "first_seen.npy", self.first_seen)
         header = {"format": 1, "fields": list(self.fields), "numbers": list(self.numbers)}
+        if self.founding is not None:
+            header["founding"] = self.founding
+        if self.retired is not None:
+            header["retired"] = np.flatnonzero(self.retired).tolist()
         (folder / "catalog.json").write_text(json.dumps(header))
 
     @classmethod
@@ -109,11 +127,18 @@ class Catalog:
         if not header_path.is_file():
             raise DataError(f"{folder}: no catalogue here (catalog.json is missing)")
         header = json.loads(header_path.read_text())
+        item_ids = StringColumn.open(folder, "item_ids")
+        retired = None
+        if "retired" in header:
+            retired = np.zeros(len(item_ids), dtype=np.bool_)
+            retired[header["retired"]] = True
         return cls(
-            item_ids=StringColumn.open(folder, "item_ids"),
+            item_ids=item_ids,
             fields={name: StringColumn.open(folder, f"field.{name}") for name in header["fields"]},
             numbers={name: open_array(folder / f"number.{name}.npy") for name in header["numbers"]},
             first_seen=open_array(folder / "first_seen.npy"),
+            founding=header.get("founding"),
+            retired=retired,
         )
 
 

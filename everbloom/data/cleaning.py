@@ -57,6 +57,14 @@ class CleaningReport(BaseModel):
     """Events by behaviour."""
     numbers: dict[str, Standardisation]
 
+    @classmethod
+    def of_catalogue(cls, users: int, items: int) -> "CleaningReport":
+        """Where there are no rows to clean."""
+        counted = {name: 0 for name, field in cls.model_fields.items() if field.annotation is int}
+        return cls.model_validate(
+            {**counted, "left_out": {}, "behaviours": {}, "numbers": {}, "users": users, "items": items}
+        )
+
     def lines(self) -> list[tuple[str, str]]:
         """(what, how much) of everything that was done, for people; nothing about what was not."""
         steps = [

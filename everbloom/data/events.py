@@ -118,6 +118,25 @@ class EventLog:
             has_time=time is not None,
         )
 
+    @classmethod
+    def of_histories(cls, events: Histories) -> "EventLog":
+        """The same users' log, without copies. Texts of searches are not there: `searches` has codes alone."""
+        log = cls(
+            user=np.repeat(np.arange(events.users, dtype=np.int32), np.diff(events.offsets)),
+            item=events.item,
+            time=events.time,
+            behaviour=events.behaviour,
+            value=events.value,
+            offsets=events.offsets,
+            by_time=np.argsort(events.time, kind="stable"),
+            user_ids=StringColumn.of([""] * events.users),
+            text=None,
+            has_time=True,
+        )
+        if events.search is not None:
+            log.__dict__["searches"] = Searches(events.search, ())  # in the place of what would be read from texts
+        return log
+
     def __len__(self) -> int:
         return len(self.item)
 

@@ -56,6 +56,8 @@ def prepare(data: DataConfig, progress: Progress | None = None) -> Dataset:
     Depends on the source, the cleaning and the tie order alone: text template and positives are applied later.
     `progress` gets (rows read, 0). Raises `DataError` if files are missing or wrong, or if cleaning leaves nothing.
     """
+    if (alone := data.source.alone()) is not None:
+        return _without_events(*alone)
     files = data.source.locate(raw_folder(dataset_name(data.source)))
     fingerprint = data_fingerprint(data, files, VERSION)
     folder = prepared_folder(fingerprint)
@@ -63,6 +65,22 @@ def prepare(data: DataConfig, progress: Progress | None = None) -> Dataset:
         with _appearing_whole(folder) as draft:
             _write(data, files, draft, progress)
     return Dataset.open(folder)
+
+
+def _without_events(catalog: Catalog, people: int) -> Dataset:
+    """Of so many people of whom nothing is known here."""
+    nobody = EventLog.build(
+        user=np.zeros(0, dtype=np.int32),
+        item=np.zeros(0, dtype=np.int32),
+        time=np.zeros(0, dtype=np.int64),
+        behaviour=np.zeros(0, dtype=np.uint8),
+        value=np.zeros(0, dtype=np.float32),
+        user_ids=StringColumn.of(map(str, range(people))),
+    )
+    fingerprint = catalog.digest()[:16]
+    return Dataset(
+        nobody, catalog, CleaningReport.of_catalogue(people, len(catalog)), prepared_folder(fingerprint), fingerprint
+    )
 
 
 def _write(data: DataConfig, files: list[Path], folder: Path, progress: Progress | None) -> None:

@@ -17,15 +17,14 @@ from everbloom.config import LabelConfig, ProtocolConfig
 from everbloom.data.cases import (
     BLOCK_ROWS,
     Cases,
-    LastPositive,
     Measurement,
-    NewInTime,
     all_cases,
     any_case,
     sampled_cases,
 )
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import BEHAVIOURS, NO_ITEM, EventLog, Histories
+from everbloom.data.held_out import HeldOut
 from everbloom.data.periods import period_boundaries
 from everbloom.data.ranges import counts_within
 from everbloom.errors import DataError
@@ -100,7 +99,7 @@ class Timeline:
         self.labels = labels
         self.protocol = protocol
         blocks = (slice(start, start + BLOCK_ROWS) for start in range(0, len(log), BLOCK_ROWS))
-        if not any(self.weights(rows).any() for rows in blocks):
+        if len(log) and not any(self.weights(rows).any() for rows in blocks):
             raise DataError(
                 "data.positives: no event in the log is a positive; `everbloom data stats` shows its behaviours and values"
             )
@@ -132,7 +131,9 @@ class Timeline:
         return TrainingWindow(start=start, end=self._validation_start(period))
 
     def has(self, period: int, split: Split) -> bool:
-        """Whether the period has such a measurement: a warm start is not tested, and there may be no validation part."""
+        """Whether the period has such a measurement: a warm start is not tested, there may be no validation part, or no events at all."""
+        if not len(self.log):
+            return False
         if self.protocol.name == "leave-one-out":
             return True
         return period > 0 if split == "test" else self.protocol.validation > 0
@@ -152,15 +153,15 @@ class Timeline:
         """
         return _some(sampled_cases(self._measurement(period, split), size, rng), period, split)
 
-    def _measurement(self, period: int, split: Split) -> Measurement:
+    def held_out(self, period: int, split: Split) -> HeldOut:
+        """What a measurement finds its cases in."""
         if self.protocol.name == "leave-one-out":
-            place = 1 if split == "test" else 2
-            return LastPositive(self.log, self.weights, len(self.catalog), place, FOREVER)
-        end = int(self.boundaries[period + 1])
+            return HeldOut(np.iinfo(np.int64).min, FOREVER, 1 if split == "test" else 2)
         start = self._validation_start(period) if split == "validation" else int(self.boundaries[period])
-        return NewInTime(
-            self.log, self.weights, start, end, np.asarray(self.catalog.first_seen < end), self.protocol.repeats
-        )
+        return HeldOut(start, int(self.boundaries[period + 1]), repeats=self.protocol.repeats)
+
+    def _measurement(self, period: int, split: Split) -> Measurement:
+        return self.held_out(period, split).measurement(self.log, self.weights, self.catalog.first_seen)
 
     def _validation_start(self, period: int) -> int:
         start, end = int(self.boundaries[period]), int(self.boundaries[period + 1])

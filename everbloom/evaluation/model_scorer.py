@@ -37,6 +37,15 @@ class ModelScorer:
         with torch.inference_mode():
             self.catalogue = model.catalogue()
 
+    @classmethod
+    def standing(cls, model: Recommender, log: EventLog) -> "ModelScorer":
+        """Of a model with the parameters that it has: who trains it too has bound them elsewhere."""
+        made = cls.__new__(cls)
+        made.model, made.log, made.personal = model.eval(), log, None
+        with torch.inference_mode():
+            made.catalogue = model.catalogue()
+        return made
+
     def of(self, log: EventLog, personal: NDArray[np.float32] | None = None) -> "ModelScorer":
         """The same model and item vectors for the users of another log, with what their devices have learnt."""
         other = copy(self)

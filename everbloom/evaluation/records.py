@@ -5,7 +5,8 @@ from typing import Literal
 
 from everbloom.data.timeline import Split
 
-Protocol = Literal["full", "sampled-99"]
+Protocol = Literal["full", "sampled-99", "on-devices"]
+"""`on-devices`: the full ranking, but each device measures itself, and only sums are known."""
 Record = dict[str, str | int | float]
 
 FEDERATED = "federated"

@@ -76,9 +76,8 @@ class LocalTrainer:
         Raises `InputError` if it is not finite: a device must not release a number whose sensitivity is unknown.
         """
         start = torch.from_numpy(parameters)
-        self.vector.copy_(start)
         own = np.zeros(len(self.personal), dtype=np.float32) if personal is None else personal
-        self.personal.copy_(torch.from_numpy(own))
+        self.load(parameters, own)
         self.model.train()
         if self.private is not None:
             self.private.run(
@@ -96,6 +95,11 @@ class LocalTrainer:
         own[:] = self.personal.numpy()
         return delta
 
+    def load(self, parameters: NDArray[np.float32], personal: NDArray[np.float32]) -> None:
+        """Makes them the model's: `parameters` [params], `personal` [personal]."""
+        self.vector.copy_(torch.from_numpy(parameters))
+        self.personal.copy_(torch.from_numpy(personal))
+
     def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
         """Parameters [params] of the model that following updates distil from, under an experiment with distillation; None: from none."""
         self.teacher = None if self._teacher is None or teacher is None else self._teacher.load(teacher)
@@ -109,8 +113,7 @@ class LocalTrainer:
         personal: NDArray[np.float32],
     ) -> NDArray[np.float32]:
         """[examples] the objective under `parameters` [params] and `personal` [personal]; nothing is dropped and nothing learnt."""
-        self.vector.copy_(torch.from_numpy(parameters))
-        self.personal.copy_(torch.from_numpy(personal))
+        self.load(parameters, personal)
         self.model.eval()
         scores = self.model(examples.items, examples.circumstances, negatives, examples.place)
         candidates = build_candidates(examples, negatives, self.model.item.items)

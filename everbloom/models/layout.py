@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -44,7 +45,7 @@ class ParameterLayout:
         """Groups: the names `counted`; else, `requires_grad` false is frozen; names that start with one of `personal` are personal; the rest is
         shared."""
         prefixes, names = tuple(personal), frozenset(counted)
-        slots, used = [], {"frozen": 0, "shared": 0, "personal": 0}
+        rows: list[tuple[str, tuple[int, ...], Group]] = []
         for name, parameter in model.named_parameters():
             group: Group = (
                 "counted"
@@ -55,11 +56,8 @@ class ParameterLayout:
                 if prefixes and name.startswith(prefixes)
                 else "shared"
             )
-            slot = Slot(name, tuple(parameter.shape), group, 0, 0)
-            start = used[slot.vector]
-            used[slot.vector] = start + parameter.numel()
-            slots.append(Slot(name, slot.shape, group, start, used[slot.vector]))
-        return cls(tuple(slots))
+            rows.append((name, tuple(parameter.shape), group))
+        return cls.described(rows)
 
     def names(self, group: Group) -> tuple[str, ...]:
         """The parameters of a group, in order."""
@@ -74,6 +72,21 @@ class ParameterLayout:
         """Where the shared vector holds what is counted; empty if nothing is."""
         found = [slice(slot.start, slot.end) for slot in self.slots if slot.group == "counted"]
         return found[0] if found else slice(0, 0)
+
+    def description(self) -> list[tuple[str, list[int], str]]:
+        """(name, shape, group) of each parameter, for JSON."""
+        return [(slot.name, list(slot.shape), slot.group) for slot in self.slots]
+
+    @classmethod
+    def described(cls, rows: Sequence[tuple[str, Sequence[int], Group]]) -> "ParameterLayout":
+        """The inverse of `description`."""
+        slots, used = [], {"frozen": 0, "shared": 0, "personal": 0}
+        for name, shape, group in rows:
+            slot = Slot(name, tuple(shape), group, 0, 0)
+            start = used[slot.vector]
+            used[slot.vector] = start + math.prod(slot.shape)
+            slots.append(Slot(name, slot.shape, group, start, used[slot.vector]))
+        return cls(tuple(slots))
 
     @property
     def schema(self) -> str:

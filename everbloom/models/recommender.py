@@ -74,7 +74,7 @@ class Recommender(nn.Module):
         whole = ItemFeatures.of(features) if isinstance(features, np.ndarray) else features
         reduced, reduction, fusion = whole, None, None
         if whole is not None and config.items.feature_dim is not None:
-            reduction = PrincipalMap.of(whole.matrix, config.items.feature_dim)
+            reduction = PrincipalMap.of(whole.matrix[: whole.founding], config.items.feature_dim)
             reduced = ItemFeatures.of(reduction.apply(whole.matrix))
         self.reduction = reduction
         """From whole features to those that the item encoder reads; None: they are the same."""

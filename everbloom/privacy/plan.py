@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from everbloom.config import LearningConfig, ModelConfig, PrivacyConfig
+from everbloom.errors import PrivacyError
 from everbloom.methods import ContinualMethod
 from everbloom.privacy.budget import Cost
+from everbloom.privacy.counting_query import CountingQuery
 from everbloom.privacy.course import Course, Setting
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
 from everbloom.privacy.release import UpdateRelease
@@ -68,6 +70,13 @@ class PrivacyPlan(ABC):
     @abstractmethod
     def describe(self) -> str:
         """The exact claim: unit, relation, epsilon, delta, mechanism, sampling, trust, and what is not covered."""
+
+    @property
+    def query(self) -> CountingQuery:
+        """How devices tell a few numbers about themselves at the price of one charge. Raises `PrivacyError` if the mechanism has no way."""
+        raise PrivacyError(
+            f"evaluation.devices: {self.mechanism}: this mechanism has no way to release a measurement; remove [evaluation.devices]"
+        )
 
     @property
     def dp_sgd(self) -> "DpSgdPlan | None":

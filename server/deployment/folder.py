@@ -114,6 +114,11 @@ class DeploymentFolder:
         return self.path / "operator"
 
     @property
+    def catalogue(self) -> Path:
+        """Of a server that has no data set: the catalogue's versions."""
+        return self.path / "catalogue"
+
+    @property
     def runs(self) -> Path:
         """One run directory each."""
         return self.path / "runs"

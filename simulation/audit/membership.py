@@ -31,6 +31,7 @@ from server.checkpoint import load_checkpoint
 from server.federation import Federation, initial_state
 from server.observer import Silent
 from server.run_directory import RunDirectory
+from simulation.evaluating import also_evaluating
 from simulation.grid import InProcessGrid, node_of
 from simulation.memory import PeakMemory
 from simulation.personal import open_personal
@@ -141,7 +142,7 @@ def _train(study: Study, members: NDArray[np.int64]) -> NDArray[np.float32]:
         ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
         personal = open_personal(run.path / "devices", study, saved=None)
         roster = {client: node_of(client) for client in members.tolist()}
-        with serial_answers(study, ledger, PeakMemory()) as answer:
+        with serial_answers(study, ledger, PeakMemory()) as trained, also_evaluating(study, ledger, trained) as answer:
             Federation(
                 study, run, InProcessGrid(study.clients, answer), roster, Silent(), state, personal=personal
             ).run()

@@ -21,6 +21,7 @@ from server.federation import Federation, initial_state
 from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
+from simulation.evaluating import also_evaluating
 from simulation.feedback.arms import Arm
 from simulation.feedback.growth import Clicks, Growth, LoopStudy
 from simulation.feedback.measures import Meter
@@ -97,7 +98,7 @@ def train(study: Study, run: RunDirectory, state: FederationState, observer: Obs
     answers = (
         masked_answers(study, ledger) if study.experiment.runtime.masks else serial_answers(study, ledger, PeakMemory())
     )
-    with answers as answer:
+    with answers as trained, also_evaluating(study, ledger, trained) as answer:
         grid = simulated_grid(study, answer)
         return Federation(study, run, grid, grid.client_nodes(), observer, state).run()
 
@@ -107,7 +108,7 @@ def spent(study: Study, state: FederationState) -> float | None:
     if study.plan is None:
         return None
     most = int(state.participations.max(initial=0))
-    return study.plan.spent(state.totals.rounds if study.plan.charged == "round" else most)
+    return study.plan.spent(state.totals.charges if study.plan.charged == "round" else most)
 
 
 def _log(folder: Path, step: int, shown: Shown, clicked: NDArray[np.bool_]) -> None:

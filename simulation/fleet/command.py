@@ -14,6 +14,7 @@ from everbloom.study import Study
 from server.deployment.folder import DeploymentFolder
 from server.measuring import check_measurements
 from server.run_directory import RunDirectory
+from server.warm_start import EarlierRun
 from simulation.commands import print_summary, study_with_progress
 from simulation.console import RunConsole
 from simulation.fleet.fleet import Fleet
@@ -28,6 +29,7 @@ def run_on_deployment(
     experiment: Path | None,
     overrides: Iterable[str],
     resume: Path | None,
+    start_from: Path | None,
     devices: int,
     wait: float,
     detach: bool,
@@ -37,18 +39,26 @@ def run_on_deployment(
     _ = folder.settings
     if resume is None:
         assert experiment is not None
-        loaded = load_experiment(experiment, overrides)
+        loaded = _pinned(load_experiment(experiment, overrides))
         out, done = free_directory(folder.runs, loaded.name), 0
     else:
         run = RunDirectory.open(resume)
         loaded, out, done = run.experiment, resume, run.rounds_done()
     study = study_with_progress(loaded, console)
     check_measurements(study)
+    if start_from is not None:
+        EarlierRun.open(start_from).parameters_for(study)
     console.print(study.plan.describe() if study.plan else NO_PRIVACY, style="dim", highlight=False)
-    number = start_run(folder, loaded, out, devices, wait, resume=resume is not None)
+    number = start_run(folder, loaded, out, devices, wait, resume is not None, start_from)
     console.print(f"run {number} started; its records come to {out}", highlight=False, soft_wrap=True)
     if not detach:
         _follow(folder, number, out, study.rounds, done, loaded, console)
+
+
+def _pinned(experiment: Experiment) -> Experiment:
+    """On the data as they are now, so that a resumed run has the same."""
+    data = experiment.data
+    return experiment.model_copy(update={"data": data.model_copy(update={"source": data.source.pinned()})})
 
 
 def run_fleet(

@@ -19,6 +19,7 @@ delta = {delta!r}
 units = [{unit}]
 mechanisms = [{mechanism}]
 min_cohort = {min_cohort}
+evaluation = {evaluation}
 
 [[servers]]
 name = "fleet"
@@ -68,6 +69,7 @@ def policy_of(study: Study, task_key: str, spare: float) -> str:
         unit=json.dumps(plan.unit),
         mechanism=json.dumps(privacy.mechanism.name),
         min_cohort=min(study.terms.course.cohort, getattr(plan, "min_cohort", study.terms.course.cohort)),
+        evaluation=json.dumps(study.experiment.evaluation.devices is not None),
         schema=study.layout.schema,
         key=task_key,
     )

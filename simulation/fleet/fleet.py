@@ -130,10 +130,10 @@ class Fleet:
         keys.mkdir(mode=0o700, exist_ok=True)
         return keys / f"{number}.key"
 
-    def start_node(self, number: int) -> None:
-        """A SuperNode, which connects through the proxy."""
+    def start_node(self, number: int, address: str | None = None) -> None:
+        """A SuperNode, which connects through the proxy, or to `address` in front of it."""
         command = supernode_command(
-            self.settings.address,
+            address or self.settings.address,
             self.server.authority,
             self.node_key(number),
             self.devices[number].socket,

@@ -19,6 +19,10 @@ def experiment_of(experiment: Experiment, users: int, folder: Path) -> Experimen
     Its cohort is the experiment's, as far as there are so many. Raises `ConfigError` if there are fewer people.
     """
     dataset = prepare(experiment.data)
+    if not len(dataset.events):
+        raise ConfigError(
+            f"data.source {experiment.data.source.name!r} has no events, and a fleet's devices are people with events"
+        )
     if dataset.events.users < users:
         raise ConfigError(f"--devices {users}: the experiment's data set has {dataset.events.users} users")
     _write_tables(dataset, _busiest(dataset, users), folder)

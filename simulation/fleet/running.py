@@ -28,9 +28,10 @@ def start_run(
     devices: int,
     node_timeout: float = 300.0,
     resume: bool = False,
+    start_from: Path | None = None,
 ) -> int:
     """Starts the experiment, or goes on with the one in `run_directory` from its last checkpoint; returns the run's id. `devices`: how many are
-    waited for, at most `node_timeout` seconds.
+    waited for, at most `node_timeout` seconds. `start_from`: the directory of a run whose model a new one begins with.
 
     Raises `InputError` if `run_directory` is taken or holds no run to resume, or if the SuperLink refuses.
     """
@@ -44,6 +45,7 @@ def start_run(
         "experiment": str(written),
         "run-dir": str(run_directory.absolute()),
         "resume": resume,
+        "start-from": "" if start_from is None else str(start_from.absolute()),
         "distribute": True,
         "nodes": devices,
         "node-timeout": float(node_timeout),

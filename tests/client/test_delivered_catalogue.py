@@ -16,6 +16,7 @@ from client.service.catalogue_index import CatalogueIndex
 from client.service.folder import DeviceFolder
 from client.service.making import make_device
 from client.service.training import Trainer
+from everbloom.data import catalog_bytes
 from everbloom.data.catalog import Catalog
 from everbloom.data.catalog_bytes import pack_catalogue
 from everbloom.data.strings import StringColumn
@@ -85,18 +86,7 @@ class Wire:
 
 @pytest.fixture
 def small_pieces(monkeypatch):
-    monkeypatch.setattr("everbloom.parcel.PIECE_BYTES", 3000)
-    monkeypatch.setattr(distribution.Manifest, "of", classmethod(lambda cls, data: _of(cls, data)))
-    monkeypatch.setattr(distribution, "pieces_of", lambda data: pieces_of(data, 3000))
-
-
-def _of(cls, data: bytes) -> Manifest:
-    import hashlib
-
-    def sha(part: bytes) -> str:
-        return hashlib.sha256(part).hexdigest()
-
-    return cls(sha(data), len(data), 3000, tuple(map(sha, pieces_of(data, 3000))))
+    monkeypatch.setattr(catalog_bytes, "BLOCK_ITEMS", 50)
 
 
 def test_devices_get_the_catalogue_and_later_its_new_items(device, tmp_path, monkeypatch, small_pieces):
@@ -106,9 +96,11 @@ def test_devices_get_the_catalogue_and_later_its_new_items(device, tmp_path, mon
     assert (told.devices, dict(told.failures)) == (2, {})
     assert digest(device) == shop(100).digest()
     assert wire.pieces[:2] == [[], []], "who has it already is sent nothing"
-    assert wire.pieces[2:] == [["0", "1"], ["2"]]
+    assert wire.pieces[2:] == [["0", "1"], ["2"]], "the head and two blocks"
+    wire.pieces.clear()
     told = distribute_catalogue(wire.grid, wire.roster, shop(130), 60.0)
     assert told.devices == 2
+    assert wire.pieces == [[], [], ["0", "3"], ["0", "3"]], "of what is the same nothing comes again"
     assert digest(device) == digest(other) == shop(130).digest()
 
 

@@ -2,13 +2,14 @@
 
 import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from everbloom.data import catalog_bytes
 from everbloom.data.catalog import Catalog
-from everbloom.data.catalog_bytes import pack_catalogue, unpack_catalogue
+from everbloom.data.catalog_bytes import catalogue_parts, pack_catalogue, unpack_catalogue
 from everbloom.data.strings import StringColumn
 from everbloom.errors import DataError
 
@@ -42,9 +43,16 @@ def test_a_saved_and_an_unpacked_catalogue_are_one(tmp_path):
     assert Catalog.open(tmp_path).digest() == catalogue().digest()
 
 
+def part(told: object) -> bytes:
+    data = zlib.compress(json.dumps(told).encode())
+    return len(data).to_bytes(4, "big") + data
+
+
 def changed(**fields) -> bytes:
-    told = json.loads(zlib.decompress(pack_catalogue(catalogue())))
-    return zlib.compress(json.dumps({**told, **fields}).encode())
+    """One key of the head or of the only block."""
+    head, block = (json.loads(zlib.decompress(one[4:])) for one in catalogue_parts(catalogue()))
+    of_block = {key: value for key, value in fields.items() if key in ("ids", "first_seen")}
+    return part({**head, **{key: fields[key] for key in fields.keys() - of_block.keys()}}) + part({**block, **of_block})
 
 
 @pytest.mark.parametrize(
@@ -53,14 +61,24 @@ def changed(**fields) -> bytes:
         b"",
         b"nonsense",
         pack_catalogue(catalogue())[:-3],
-        zlib.compress(b"[]"),
-        changed(format=2),
+        part([]),
+        part({}),
+        changed(format=1),
+        changed(items=4),
+        changed(founding=4),
+        changed(founding="all"),
+        changed(retired=[7]),
+        changed(retired=["x"]),
         changed(ids=["a", "b"]),
         changed(ids=["a", "a", "b"]),
         changed(ids=[1, 2, 3]),
         changed(first_seen="!"),
-        changed(fields={"../../etc/passwd": ["a", "b", "c"]}),
-        changed(numbers={"price": 3}),
+        part(
+            {"format": 2, "items": 0, "fields": ["../../etc/passwd"], "numbers": [], "founding": None, "retired": None}
+        ),
+        changed(numbers=["price", "weight"]),
+        catalogue_parts(catalogue())[0],
+        pack_catalogue(catalogue()) + b"\0\0",
     ],
 )
 def test_anything_else_is_refused(data):
@@ -71,4 +89,25 @@ def test_anything_else_is_refused(data):
 def test_a_bomb_is_not_unpacked(monkeypatch):
     monkeypatch.setattr(catalog_bytes, "MOST_BYTES", 1000)
     with pytest.raises(DataError, match="more than 1000 bytes"):
-        unpack_catalogue(zlib.compress(b" " * 100_000))
+        unpack_catalogue(len(bomb := zlib.compress(b" " * 100_000)).to_bytes(4, "big") + bomb)
+
+
+def test_what_was_retired_and_what_features_are_laid_out_by_come_along(tmp_path):
+    given = replace(catalogue(), founding=2, retired=np.array([False, True, False]))
+    found = unpack_catalogue(pack_catalogue(given))
+    assert found.founding == 2
+    assert found.retired is not None
+    assert found.retired.tolist() == [False, True, False]
+    assert found.there_from[1] == np.iinfo(np.int64).max
+    found.save(tmp_path)
+    digests = {given.digest(), found.digest(), Catalog.open(tmp_path).digest()}
+    assert len(digests) == 1
+    assert catalogue().digest() not in digests, "who has the texts alone has another catalogue"
+
+
+def test_a_catalogue_that_has_grown_has_the_blocks_that_it_had(monkeypatch):
+    monkeypatch.setattr(catalog_bytes, "BLOCK_ITEMS", 10)
+    before, after = (catalogue_parts(replace(catalogue(items), numbers={})) for items in (35, 57))
+    assert [len(parts) for parts in (before, after)] == [1 + 4, 1 + 6]
+    assert before[1:4] == after[1:4]
+    assert not {*before[:1], *before[4:]} & set(after)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from everbloom.experiment import Experiment
 from everbloom.study import Study
 from everbloom.wire import Task
 from server.observer import Silent
-from simulation.fleet.fleet import Fleet
+from simulation.fleet.fleet import Fleet, node_name
 from simulation.fleet.running import follow_run, start_run
 
 DEVICES = int(os.environ.get("EVERBLOOM_FLEET_DEVICES", "6"))
@@ -31,9 +32,9 @@ class RunningFleet:
     def experiment(self) -> Experiment:
         return self.study.experiment
 
-    def run(self, name: str, between=lambda: None, **federation: Any) -> Path:
-        """The directory of a finished run; `between` is called about once a second."""
-        experiment = self.experiment
+    def run(self, name: str, between=lambda: None, experiment: Experiment | None = None, **federation: Any) -> Path:
+        """The directory of a finished run; `between` is called about once a second. `experiment`: another one than the fleet's."""
+        experiment = experiment or self.experiment
         if federation:
             changed = experiment.federation.model_copy(update=federation)
             experiment = experiment.model_copy(update={"federation": changed})
@@ -55,6 +56,19 @@ class RunningFleet:
     def spent(self, number: int) -> int:
         """Rounds in a device's ledger."""
         return int(call(self.fleet.devices[number], "GET", "/privacy")["rounds"])
+
+    def connect(self, number: int, address: str | None = None) -> None:
+        """Starts a SuperNode until it is let in, as a service manager does: for a minute the link takes one that died for alive."""
+        log, end = self.fleet.started.log(node_name(number)), time.monotonic() + 150
+        while time.monotonic() < end:
+            before = log.stat().st_size
+            self.fleet.start_node(number, address)
+            again = time.monotonic() + 10
+            while time.monotonic() < again:
+                if b"SuperNode ID" in log.read_bytes()[before:]:
+                    return
+                time.sleep(0.2)
+        raise AssertionError(f"{node_name(number)} was not let in; its log is {log}")
 
     def being_trained(self) -> bool:
         """Whether some device is at work on a task."""

@@ -3,21 +3,28 @@
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from cutting_link import CuttingLink
 from real_fleet import DEVICES, ROUNDS, RunningFleet, parameters, records
 
 from client.app import ask
 from client.service.calls import call
+from everbloom.config import DeviceEvaluationConfig
 from everbloom.errors import InputError
 from everbloom.signing import sign
 from everbloom.wire import TRAIN, Update
 from server.deployment.certificates import read_task_key
 from server.deployment.control import control
 from server.observer import Silent
+from server.run_directory import RunDirectory
 from simulation.fleet.fleet import EXEC, LINK, PROXY, device_name, node_name
 from simulation.fleet.running import follow_run, start_run
+from simulation.run import run_in_process
 
 
 def once(condition: Callable[[], bool], act: Callable[[], None]) -> Callable[[], None]:
@@ -81,6 +88,29 @@ def test_recommendations_change_after_feedback_and_a_further_round(fleet):
             call(device, "DELETE", f"/feedback/{item}")
 
 
+def test_devices_measure_the_model_as_their_simulation_does(fleet: RunningFleet, tmp_path):
+    """Once their owners let them; until then they refuse, and training goes on."""
+    asked = DeviceEvaluationConfig(every=1, measures=("hr@1000", "ndcg@1000"))
+    evaluation = fleet.experiment.evaluation.model_copy(update={"devices": asked})
+    federation = fleet.experiment.federation.model_copy(update={"rounds": 1})
+    experiment = fleet.experiment.model_copy(update={"evaluation": evaluation, "federation": federation})
+
+    def measured(run: Path) -> dict[str, Any]:
+        (found,) = [row for row in records(run, "metrics") if row["protocol"] == "on-devices"]
+        return found
+
+    refused = measured(fleet.run("unasked", experiment=experiment))
+    assert (refused["answered"], refused["failed"]) == (0, DEVICES)
+    assert "this device's owner allows none" in refused["reason"]
+    for device in fleet.fleet.devices:
+        device.policy.write_text(device.policy.read_text().replace("evaluation = false", "evaluation = true"))
+    told = measured(fleet.run("measured", experiment=experiment))
+    study = replace(fleet.study, experiment=experiment)
+    run_in_process(study, RunDirectory.create(tmp_path / "run", experiment), Silent(), resume=False)
+    assert told == pytest.approx(measured(tmp_path / "run"), abs=1e-4)
+    assert (told["answered"], told["failed"]) == (DEVICES, 0)
+
+
 def test_a_superlink_killed_in_a_round_goes_on_from_its_database(fleet: RunningFleet, simulated):
     """And a proxy killed in another: the same model, no device asked twice, nothing failed."""
     parts = fleet.fleet
@@ -104,6 +134,26 @@ def test_a_superlink_killed_in_a_round_goes_on_from_its_database(fleet: RunningF
     assert [(record["clients"], record["failed"]) for record in records(out, "rounds")] == [(DEVICES, 0)] * ROUNDS
     np.testing.assert_allclose(parameters(out), parameters(simulated), rtol=0, atol=1e-5)
     assert [fleet.spent(number) - before for number, before in enumerate(charged)] == [ROUNDS] * DEVICES
+
+
+def test_a_model_whose_download_breaks_off_comes_whole_or_not_at_all(fleet: RunningFleet, simulated):
+    """The link to one device breaks in the middle of the models that come down; what the device has in the end is what the others have."""
+    parts, link = fleet.fleet, CuttingLink(fleet.fleet.settings.port, after=12_000)
+    parts.started.end(node_name(0))
+    try:
+        fleet.connect(0, f"localhost:{link.port}")
+        link.cuts = 3
+        out = fleet.run("cut", reply_timeout=60.0, rounds=3)
+        assert link.done >= 1, "something was cut off"
+        assert records(out, "rounds")[-1]["clients"] == DEVICES, "the federation goes on"
+        versions = {call(device, "GET", "/model")["model"]["version"] for device in parts.devices}
+        assert len(versions) == 1
+        assert "Traceback" not in parts.started.log(device_name(0)).read_text()
+    finally:
+        link.cuts = 0
+        parts.started.end(node_name(0))
+        fleet.connect(0)
+        link.close()
 
 
 def test_a_killed_supernode_costs_its_device_a_round_and_nothing_else(fleet: RunningFleet):

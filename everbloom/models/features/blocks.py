@@ -19,11 +19,14 @@ class ItemFeatures:
     weights: tuple[float, ...]
     present: NDArray[np.bool_]
     searches: NDArray[np.float32] | None = None
+    founding: int | None = None
+    """A reduction is laid out by the first so many items; None: by all."""
 
     @classmethod
-    def of(cls, matrix: NDArray[np.float32]) -> "ItemFeatures":
+    def of(cls, matrix: NDArray[np.float32], founding: int | None = None) -> "ItemFeatures":
         """One kind of content that every item has."""
-        return cls(matrix, ("text",), (matrix.shape[1],), (1.0,), np.ones((len(matrix), 1), dtype=np.bool_))
+        present = np.ones((len(matrix), 1), dtype=np.bool_)
+        return cls(matrix, ("text",), (matrix.shape[1],), (1.0,), present, founding=founding)
 
     @classmethod
     def joined(cls, parts: "dict[str, tuple[NDArray[np.float32], float]]") -> "ItemFeatures":

@@ -31,6 +31,10 @@ def features_of(
     if template is not None:
         catalog.check(template)
     if config.modalities:
+        if catalog.founding is not None:
+            raise DataError(
+                "model.items.modalities: the features of a catalogue that may grow would change with it; use model.items.features"
+            )
         return ItemFeatures.joined(
             {
                 name: (_modality(name, modality, catalog, template, cache, progress), modality.weight)
@@ -39,8 +43,11 @@ def features_of(
         )
     if config.features is None:
         return None
-    features = catalogue_features(catalog.texts(template or DEFAULT_TEXT), config, cache, progress)
-    return None if features is None else ItemFeatures.of(features)
+    texts, within = catalog.texts(template or DEFAULT_TEXT), None
+    if catalog.founding not in (None, len(catalog)) and not config.features.of_each_text_alone:
+        within = texts[: catalog.founding]
+    features = catalogue_features(texts, config, cache, progress, within)
+    return None if features is None else ItemFeatures.of(features, catalog.founding)
 
 
 def catalogue_features(

@@ -15,6 +15,7 @@ from everbloom.methods import Mechanism
 from everbloom.privacy.accounting.sampled import poisson_epsilon, poisson_noise
 from everbloom.privacy.adaptive_clip import AdaptiveClip
 from everbloom.privacy.budget import Cost
+from everbloom.privacy.counting_query import CountingQuery
 from everbloom.privacy.course import Setting
 from everbloom.privacy.noise import NoiseSource
 from everbloom.privacy.opening import Opened, State, SumOpening
@@ -103,6 +104,12 @@ class CentralPlan(PrivacyPlan):
         """See `PrivacyPlan`."""
         scale = 1.0 if self.noise_cohort is None else self.cohort / self.noise_cohort
         return NoisySum(self.clip_norm, self.noise_multiplier, scale, self.cohort, self.adaptive_clip)
+
+    @property
+    def query(self) -> CountingQuery:
+        """See `PrivacyPlan`. Its cohort must be drawn like a round's, and charges everybody like one."""
+        scale = 1.0 if self.noise_cohort is None else self.cohort / self.noise_cohort
+        return CountingQuery(server_noise=self.noise_multiplier * scale)
 
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""

@@ -13,6 +13,7 @@ from everbloom.errors import PrivacyError
 from everbloom.methods import Mechanism
 from everbloom.privacy.accounting.discrete import ORDERS, Law, discrete_epsilon, discrete_rdp
 from everbloom.privacy.budget import Cost
+from everbloom.privacy.counting_query import CountingQuery
 from everbloom.privacy.course import Setting
 from everbloom.privacy.discrete.encoding import Encoding, calibrated
 from everbloom.privacy.noise import NoiseSource
@@ -106,6 +107,14 @@ class DistributedPlan(PrivacyPlan):
     def server(self) -> SumOpening:
         """See `PrivacyPlan`."""
         return DecodedSum(self.encoding)
+
+    @property
+    def query(self) -> CountingQuery:
+        """See `PrivacyPlan`. There is none."""
+        raise PrivacyError(
+            "evaluation.devices: under secure aggregation a device answers behind masks alone, and measurements have none; "
+            'use privacy.mechanism = "local" or "central", or remove [evaluation.devices]'
+        )
 
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""

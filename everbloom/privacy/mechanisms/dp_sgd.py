@@ -9,6 +9,7 @@ from everbloom.methods import Mechanism
 from everbloom.privacy.accounting.gaussian import gaussian_epsilon, gaussian_mu
 from everbloom.privacy.accounting.sampled import poisson_epsilon, poisson_noise
 from everbloom.privacy.budget import Cost
+from everbloom.privacy.counting_query import CountingQuery
 from everbloom.privacy.course import Setting
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.statement import DEVICE_TRUSTED, EVALUATION, Statement
@@ -94,6 +95,18 @@ class DpSgdPlan(PrivacyPlan):
         """See `PrivacyPlan`."""
         sampling = "full batch" if self.sample_rate == 1 else f"Poisson sampling at rate {self.sample_rate:g}"
         return f"DP-SGD on the device (Opacus): clip {self.clip_norm:g}, noise multiplier {self.noise_multiplier:.4g}, {sampling}"
+
+    @property
+    def query(self) -> CountingQuery:
+        """See `PrivacyPlan`. A unit may change the device's answer altogether, which is of sensitivity 1; with this noise it costs what a round's
+        steps do: mu^2 = steps (reach / s)^2.
+        """
+        if self.sample_rate < 1:
+            raise PrivacyError(
+                'evaluation.devices: a device\'s measurement reads all of its data, and a round under privacy.sampling = "poisson" is charged for a '
+                'part of it; use privacy.sampling = "full", or remove [evaluation.devices]'
+            )
+        return CountingQuery(device_noise=self.noise_multiplier / (self.reach * math.sqrt(self.steps_per_round)))
 
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from everbloom.methods import Mechanism
 from everbloom.privacy.accounting.gaussian import gaussian_epsilon, gaussian_mu
 from everbloom.privacy.budget import Cost
+from everbloom.privacy.counting_query import CountingQuery
 from everbloom.privacy.course import Setting
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.privacy.release import UpdateRelease
@@ -60,6 +61,11 @@ class LocalPlan(PrivacyPlan):
     def release(self) -> UpdateRelease:
         """See `PrivacyPlan`."""
         return UpdateRelease(noise_multiplier=self.noise_multiplier)
+
+    @property
+    def query(self) -> CountingQuery:
+        """See `PrivacyPlan`. Of sensitivity 1 where an update's is `SENSITIVITY` clip norms: half the noise costs the same."""
+        return CountingQuery(device_noise=self.noise_multiplier / SENSITIVITY)
 
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""

@@ -14,6 +14,7 @@ from everbloom.errors import PrivacyError
 from everbloom.methods import Mechanism
 from everbloom.privacy.accounting.gaussian import gaussian_epsilon, gaussian_mu
 from everbloom.privacy.budget import Cost
+from everbloom.privacy.counting_query import CountingQuery
 from everbloom.privacy.course import Setting
 from everbloom.privacy.factorisation import (
     CorrelatedNoise,
@@ -113,6 +114,14 @@ class MatrixFactorisationPlan(PrivacyPlan):
     def server(self) -> SumOpening:
         """See `PrivacyPlan`."""
         return CorrelatedSum(self.factorisation, self.clip_norm * self.noise_multiplier, self.cohort)
+
+    @property
+    def query(self) -> CountingQuery:
+        """See `PrivacyPlan`. There is none."""
+        raise PrivacyError(
+            "evaluation.devices: the noise of matrix factorisation is laid out over the rounds that learn, of which a measurement is none; "
+            'use privacy.mechanism = "local" or "central", or remove [evaluation.devices]'
+        )
 
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""

@@ -59,7 +59,7 @@ class FolderRecord:
     def put(self, name: str, value: bytes) -> bytes:
         """See `Record`. Raises `PrivacyError` if nothing can be written."""
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-") as file:
                 file.write(value)
                 file.flush()

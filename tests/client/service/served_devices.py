@@ -40,10 +40,13 @@ class Service:
     folder: DeviceFolder
     before: str = ""
     """Python that runs before the service does."""
+    group: str | None = None
+    """Of those who may ask on the socket."""
     process: subprocess.Popen[bytes] = field(init=False)
 
     def start(self) -> "Service":
         arguments = ["serve", "--port", "0", "-d", str(self.folder.path)]
+        arguments += [] if self.group is None else ["--socket-group", self.group]
         program = f"import sys; sys.argv[1:] = {arguments!r}; {self.before}\nfrom client.cli import main\nmain()"
         environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         self.folder.address.unlink(missing_ok=True)

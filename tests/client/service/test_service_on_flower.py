@@ -29,7 +29,8 @@ def study(small: Any, study_of: Any) -> Study:
     source = {"users": USERS, "items": 60, "events_per_user": 25, "new_user_rate": 0.0}
     return study_of(
         small(
-            data={"source": source}, protocol={"name": "leave-one-out"}, privacy=True, federation={"rounds": ROUNDS, "cohort": USERS}
+            data={"source": source}, protocol={"name": "leave-one-out"}, privacy=True, federation={"rounds": ROUNDS, "cohort": USERS},
+            evaluation={"devices": {"every": ROUNDS, "measures": ["hr@10"]}},
         )
     )  # fmt: skip
 
@@ -38,6 +39,7 @@ def served(study: Study, user: int, folder: Path) -> Service:
     """A device with this user's events and the experiment's noise, and its service."""
     log, catalog = study.dataset.events, study.dataset.catalog
     made = make_device(folder, catalog, user, epsilon=40.0, delta=1e-3, min_cohort=USERS, seed=study.experiment.seed)
+    made.policy.write_text(made.policy.read_text().replace("# evaluation = true", "evaluation = true"))
     rows = log.rows(user)
     events = [
         {"item": catalog.item_ids[log.item[row]], "time": int(log.time[row]), "behaviour": BEHAVIOUR_NAMES[log.behaviour[row]]}
@@ -64,15 +66,22 @@ def test_a_superlink_and_services_give_the_in_process_result(study, tmp_path, mo
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         assert np.abs(found - study.layout.flat(study.new_model())).max() > 1e-3, "it learnt"
         assert summary["failed"] == 0
+        told, alike = (measured_on_devices(tmp_path / name) for name in ("flower", "here"))
+        assert told == [pytest.approx(row, abs=1e-5) for row in alike]
+        assert [(row["answered"], row["failed"]) for row in told] == [(USERS, 0)]
         for service in services:
             account = service.account()
-            assert [one.round for one in account.reservations] == [1, 2]
-            assert len(account.committed) == ROUNDS
-            assert len({one.message for one in account.reservations}) == ROUNDS
+            assert [one.round for one in account.reservations] == [1, 2, 2], "two rounds and a measurement"
+            assert len(account.committed) == ROUNDS + 1
+            assert len({one.message for one in account.reservations}) == ROUNDS + 1
             assert service.call("GET", "/recommendations")["items"]
     finally:
         for service in services:
             service.kill()
+
+
+def measured_on_devices(run: Path) -> list[dict[str, Any]]:
+    return [row for row in RunDirectory.open(run).records("metrics") if row["protocol"] == "on-devices"]
 
 
 def parameters(run: Path) -> np.ndarray:
