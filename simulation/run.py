@@ -101,8 +101,22 @@ def check_memory(study: Study) -> None:
     experiment, workers = study.experiment, worker_count(study.experiment.runtime)
     memory = training_memory(experiment.runtime, peak_bytes() if workers > 1 else 0, workers)
     budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
-    own = experiment.learning.local_steps > 1 or experiment.runtime.clients == "unfolded"
+    separate = experiment.federation.aggregation.separate
+    own = experiment.learning.local_steps > 1 or experiment.runtime.clients == "unfolded" or separate
     budget.check(experiment.model.user.history, own_parameters=own)
+    if separate:
+        _check_kept(study)
+
+
+def _check_kept(study: Study) -> None:
+    """Raises `ConfigError` if the updates that an aggregation rule keeps of a cohort take more than half of [runtime]'s memory."""
+    limit, federation = study.experiment.runtime.memory_mb, study.experiment.federation
+    kept = federation.asked_size(study.trainers) * study.layout.size() * 4 / 1e6
+    if limit is not None and kept > limit / 2:
+        raise ConfigError(
+            f"federation.aggregation = {federation.aggregation.name!r}: a round's updates take {kept:.0f} MB, runtime.memory_mb is {limit:g}; "
+            "ask fewer devices (federation.cohort), raise it, or use the mean"
+        )
 
 
 def worker_count(runtime: RuntimeConfig) -> int:

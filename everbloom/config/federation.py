@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny
 
 from everbloom.config.numbers import Fraction
-from everbloom.methods import SERVER_OPTIMIZERS, ServerOptimizer
+from everbloom.methods import AGGREGATION_RULES, SERVER_OPTIMIZERS, AggregationRule, ServerOptimizer
 from everbloom.registry import Table
 
 
@@ -31,6 +31,10 @@ class FederationConfig(Table):
     optimizer: Annotated[SerializeAsAny[ServerOptimizer], BeforeValidator(SERVER_OPTIMIZERS.parse)] = Field(
         default_factory=lambda: SERVER_OPTIMIZERS.parse({"name": "fedadam"})
     )
+    aggregation: Annotated[SerializeAsAny[AggregationRule], BeforeValidator(AGGREGATION_RULES.parse)] = Field(
+        default_factory=lambda: AGGREGATION_RULES.parse("mean")
+    )
+    """How a round's updates become one; all but `mean` look at each device's update, and keep a cohort of them in memory."""
     min_replies: PositiveInt = 1
     """A round with fewer replies changes nothing."""
     reply_timeout: PositiveFloat = 600.0

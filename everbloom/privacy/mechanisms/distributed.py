@@ -107,6 +107,11 @@ class DistributedPlan(PrivacyPlan):
         """See `PrivacyPlan`."""
         return DecodedSum(self.encoding)
 
+    @property
+    def needs_sum(self) -> str:
+        """See `PrivacyPlan`."""
+        return "the server sees the sum of masked updates and no update"
+
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""
         return discrete_epsilon(self.encoding.released, charges, self.delta)

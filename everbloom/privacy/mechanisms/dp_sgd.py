@@ -95,6 +95,11 @@ class DpSgdPlan(PrivacyPlan):
         sampling = "full batch" if self.sample_rate == 1 else f"Poisson sampling at rate {self.sample_rate:g}"
         return f"DP-SGD on the device (Opacus): clip {self.clip_norm:g}, noise multiplier {self.noise_multiplier:.4g}, {sampling}"
 
+    @property
+    def needs_sum(self) -> None:
+        """See `PrivacyPlan`: all noise is on before anything leaves a device."""
+        return None
+
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""
         return _epsilon(self.noise_multiplier, self.reach, self.sample_rate, charges * self.steps_per_round, self.delta)

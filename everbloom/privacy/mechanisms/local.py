@@ -61,6 +61,11 @@ class LocalPlan(PrivacyPlan):
         """See `PrivacyPlan`."""
         return UpdateRelease(noise_multiplier=self.noise_multiplier)
 
+    @property
+    def needs_sum(self) -> None:
+        """See `PrivacyPlan`: all noise is on before anything leaves a device."""
+        return None
+
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""
         return gaussian_epsilon(SENSITIVITY * math.sqrt(charges) / self.noise_multiplier, self.delta)
