@@ -21,7 +21,7 @@ from server.state import FederationState
 from server.summary import write_summary
 from server.tracking import tracked
 from simulation.cohort import torch_device
-from simulation.grid import Answer
+from simulation.grid import Answer, Between
 from simulation.memory import PeakMemory, training_memory
 from simulation.personal import open_personal
 from simulation.population.grid import simulated_grid
@@ -29,15 +29,23 @@ from simulation.ray_cluster import check_ray
 from simulation.ray_workers import ray_answers
 from simulation.workers import masked_answers, open_ledger, parallel_answers, serial_answers
 
+_LEDGER = Path("devices", "participations.npy")
 
-def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: bool) -> dict[str, Any]:
-    """Runs (or continues) an experiment and returns its summary. Raises `CheckpointError` if there is nothing that fits to resume."""
+
+def run_in_process(
+    study: Study, run: RunDirectory, observer: Observer, resume: bool, between: Between | None = None
+) -> dict[str, Any]:
+    """Runs (or continues) an experiment and returns its summary. `between`: what the devices' answers pass through, the same when continued.
+
+    Raises `CheckpointError` if there is nothing that fits to resume.
+    """
     saved = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = saved or initial_state(study)
     personal = open_personal(run.path / "devices", study, saved)
     peak = PeakMemory()
     with tracked(study.experiment, run, observer) as (told, finish):
-        with _answers(study, run, state, peak) as answer:
+        with _answers(study, run, state, peak) as devices:
+            answer = devices if between is None else between(study, run.path / _LEDGER, devices)
             grid = simulated_grid(study, answer)
             state = Federation(study, run, grid, grid.client_nodes(), told, state, personal=personal).run()
         summary = write_summary(run, study, state, peak.megabytes())
@@ -47,7 +55,7 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
 
 @contextmanager
 def _answers(study: Study, run: RunDirectory, state: FederationState, peak: PeakMemory) -> Iterator[Answer]:
-    ledger = open_ledger(run.path / "devices" / "participations.npy", state.participations)
+    ledger = open_ledger(run.path / _LEDGER, state.participations)
     workers = worker_count(study.experiment.runtime)
     if study.experiment.runtime.masks:
         with masked_answers(study, ledger) as answer:

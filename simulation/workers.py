@@ -46,7 +46,7 @@ def serial_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Ans
         for content, group in by_content(messages):
             jobs = dealt(study, group)
             for job, clients in jobs:
-                with _one_thread():
+                with one_thread():
                     result = worker.train(content, clients)
                 peak.note(result.worker, result.held)
                 yield from replies(group, job, result)
@@ -62,7 +62,7 @@ def masked_answers(study: Study, ledger: Path) -> Iterator[Answer]:
 
     def answer(messages: list[Message]) -> Iterator[Message]:
         for message in messages:
-            with _one_thread():
+            with one_thread():
                 reply = call_client(app, message)
             yield reply
 
@@ -142,7 +142,7 @@ def _in_order(pool: ProcessPoolExecutor, task: Path, jobs: list[NDArray[np.int64
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """A batch's tensors are too small to share among threads; one thread also makes sums the same on every machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
