@@ -11,13 +11,11 @@ def poison(
     experiment: Annotated[Path, typer.Argument(help="An experiment file.")],
     attacks: Annotated[
         list[str],
-        typer.Option(
-            metavar="LIST", help="Attacks, separated by commas; one of them with an option: promote(boost=5)."
-        ),
+        typer.Option(metavar="LIST", help="Attacks, separated by commas; one of them with an option: promote:boost=5."),
     ] = ["random,sign-flip,promote,promote-within"],  # noqa: B006 - typer copies it
     rules: Annotated[
         list[str],
-        typer.Option(metavar="LIST", help="Aggregation rules; with an option: trimmed-mean(byzantine=0.2)."),
+        typer.Option(metavar="LIST", help="Aggregation rules; with an option: trimmed-mean:byzantine=0.2."),
     ] = ["mean,norm-clipping,centred-clipping,median,trimmed-mean,multi-krum"],  # noqa: B006
     fraction: Annotated[float, typer.Option(help="Share of the people in the attackers' hands, drawn by seed.")] = 0.05,
     epsilon: Annotated[float | None, typer.Option(help="Attack private runs too, of this budget.")] = None,

@@ -1,6 +1,5 @@
 """What a poisoning suite runs: every attack against every aggregation rule, and against privacy, each with every seed."""
 
-import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment, parse_experiment
 from everbloom.methods import AGGREGATION_RULES, AggregationRule
-from everbloom.registry import Registry
+from everbloom.registry import Method, Registry
 from everbloom.study import Study
 from simulation.campaign.grid import Cell, Family, Grid, seeds_of, words
 from simulation.frontier.grid import written
@@ -19,8 +18,6 @@ from simulation.grid import Answer, Between
 from simulation.poisoning.answers import Attackers
 from simulation.poisoning.attack import ATTACKS, Attack
 from simulation.poisoning.scene import Scene
-
-_WORD = re.compile(r"([a-z-]+)(?:\(([a-z_]+=[^()]+)\))?")
 
 
 @dataclass(frozen=True)
@@ -35,8 +32,13 @@ class Point:
 
     @property
     def attack_name(self) -> str:
-        """In a word."""
-        return "none" if self.attack is None else self.attack.name
+        """As it is asked for."""
+        return "none" if self.attack is None else _spelled(ATTACKS, self.attack)
+
+    @property
+    def rule_name(self) -> str:
+        """As it is asked for."""
+        return _spelled(AGGREGATION_RULES, self.rule)
 
     @property
     def privacy(self) -> str:
@@ -46,14 +48,14 @@ class Point:
     @property
     def label(self) -> str:
         """In words."""
-        attacked = "no attack" if self.attack is None else self.attack.name
-        return ", ".join([attacked, self.rule.name, *([] if self.epsilon is None else [self.privacy])])
+        attacked = "no attack" if self.attack is None else self.attack_name
+        return ", ".join([attacked, self.rule_name, *([] if self.epsilon is None else [self.privacy])])
 
     @property
     def name(self) -> str:
         """As a part of a directory's name."""
         private = [] if self.epsilon is None else [self.unit, "epsilon", written(self.epsilon)]
-        return "-".join([self.attack_name, self.rule.name, *private])
+        return "-".join([self.attack_name, self.rule_name, *private]).replace(":", "-")
 
     @property
     def table(self) -> dict[str, Any]:
@@ -76,7 +78,7 @@ def make_grid(
 ) -> Grid[Point]:
     """The grid that the command's options ask for: no attack and each attack, under each rule without privacy, and under each unit with epsilon.
 
-    A word is a name, or `name(option=value)`. Raises `ConfigError`.
+    A word is a name, or `name:option=value`. Raises `ConfigError`.
     """
     if not 0 < fraction < 0.5:
         raise ConfigError(f"--fraction {fraction:g}: expected a share of the people above 0 and below 0.5")
@@ -132,22 +134,22 @@ def _rules(base: Experiment, option: str, given: Iterable[str]) -> list[Aggregat
 
 
 def _chosen(registry: Registry[Any], option: str, given: Iterable[str]) -> list[Any]:
-    found: dict[str, Any] = {}
+    found = []
     for word in words(option, given):
-        match = _WORD.fullmatch(word)
-        if match is None or match[1] not in registry.names():
-            raise ConfigError(
-                f"{option} {word}: expected one of: {', '.join(registry.names())}; with an option as name(option=value)"
-            )
-        table: dict[str, Any] = {"name": match[1]}
+        name, *options = word.split(":")
+        if name not in registry.names():
+            raise ConfigError(f"{option} {word}: expected one of: {', '.join(registry.names())}")
         try:
-            table |= {} if match[2] is None else tomllib.loads(match[2])
-            chosen = registry.parse(table)
+            found.append(registry.parse({"name": name, **tomllib.loads("\n".join(options))}))
         except ValueError as error:
-            raise ConfigError(f"{option} {word}: {' '.join(str(error).split())}") from None
-        if match[1] in found:
             raise ConfigError(
-                f"{option} {word}: {match[1]} is named twice; run the other in a suite of its own (--out)"
-            )
-        found[match[1]] = chosen
-    return list(found.values())
+                f"{option} {word}: after a name come options of it as :key=value ({' '.join(str(error).split())})"
+            ) from None
+    return list(dict.fromkeys(found))
+
+
+def _spelled(registry: Registry[Any], method: Method) -> str:
+    """The word that asks for it: its name, and what differs from the defaults."""
+    usual = registry.parse(method.name).model_dump(mode="json")
+    given = method.model_dump(mode="json")
+    return ":".join([method.name, *(f"{key}={value}" for key, value in given.items() if value != usual[key])])

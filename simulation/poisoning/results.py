@@ -90,7 +90,7 @@ def _row(
     failed: Mapping[Cell[Point], str],
 ) -> dict[str, Any]:
     point = cell.point
-    row: dict[str, Any] = {**dict.fromkeys(_COLUMNS), "attack": point.attack_name, "rule": point.rule.name}
+    row: dict[str, Any] = {**dict.fromkeys(_COLUMNS), "attack": point.attack_name, "rule": point.rule_name}
     row |= {"unit": point.unit, "epsilon": point.epsilon, "fraction": point.fraction}
     row |= {"seed": cell.seed, "status": "open"}
     if point in refused:

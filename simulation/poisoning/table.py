@@ -24,7 +24,7 @@ def poisoning_table(results: Results) -> Table:
         point = result.point
         last = place + 1 == len(results.points) or results.points[place + 1].point.attack_name != point.attack_name
         cells = [str(result.seeds), *_quality(result), *_promotion(result)]
-        table.add_row(point.attack_name, point.rule.name, point.privacy, *cells, end_section=last)
+        table.add_row(point.attack_name, point.rule_name, point.privacy, *cells, end_section=last)
     return table
 
 

@@ -111,7 +111,7 @@ def test_an_attacked_run_is_one_on_every_runtime_and_resumes_to_its_bytes(robust
     base = robust()
     (point,) = [
         point
-        for point in make_grid(base, [attack], ["trimmed-mean(byzantine=0.3)"], 0.3, None, [], ["mean"], 1).points
+        for point in make_grid(base, [attack], ["trimmed-mean:byzantine=0.3"], 0.3, None, [], ["mean"], 1).points
         if point.attack is not None
     ]
     experiment, between = cell_experiment(base, Cell(point, base.seed)), POISONING.between(point)
@@ -162,10 +162,9 @@ def test_the_promoted_items_rank_is_that_of_the_scores(suite, robust, opened):
 WRONG = {
     "an unknown attack": ({"attacks": ["nope"]}, "--attacks nope: expected one of: random, sign-flip"),
     "an unknown rule": ({"rules": ["nope"]}, "--rules nope: expected one of: mean, median"),
-    "an unknown option": ({"attacks": ["random(boost=2)"]}, "--attacks random.*boost"),
-    "a wrong option": ({"rules": ["median(byzantine=0.7)"]}, "--rules median.*less than 0.5"),
-    "no value": ({"rules": ["median(byzantine=x)"]}, "--rules median"),
-    "one twice": ({"rules": ["median,median(byzantine=0.2)"]}, "median is named twice"),
+    "an unknown option": ({"attacks": ["random:boost=2"]}, "--attacks random.*boost"),
+    "a wrong option": ({"rules": ["median:byzantine=0.7"]}, "--rules median.*less than 0.5"),
+    "no value": ({"rules": ["median:byzantine=x"]}, "--rules median"),
     "everybody": ({"fraction": 0.5}, "--fraction 0.5: expected a share"),
     "nobody": ({"fraction": 0.01}, "--fraction 0.01: of 14 people that is nobody"),
     "no budget": ({"epsilon": -1.0}, "--epsilon -1: expected a positive number"),
@@ -200,3 +199,16 @@ def test_an_experiments_own_rule_keeps_its_options(robust):
     ]
     for point in grid.points:
         assert POISONING.read(point.table) == point
+
+
+def test_one_rule_with_several_options_has_a_cell_for_each(robust):
+    grid = make_grid(
+        robust(), ["promote:boost=5,promote"], ["median,median:byzantine=0.2,median"], 0.1, None, [], ["mean"], 1
+    )
+    assert [point.label for point in grid.points] == [
+        f"{attack}, {rule}"
+        for attack in ("no attack", "promote:boost=5.0", "promote")
+        for rule in ("median", "median:byzantine=0.2")
+    ]
+    assert len({point.name for point in grid.points}) == 6
+    assert not any(":" in point.name for point in grid.points)
