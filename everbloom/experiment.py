@@ -65,6 +65,11 @@ class Experiment(Table):
                 f'model.user.gaps: under protocol.name = "{self.protocol.name}" only the measured event itself says when its item is asked for, '
                 'which would be a look at the future; use protocol.name = "timeline", or model.user.gaps = false'
             )
+        if self.federation.aggregation.separate and self.model.prior is not None and self.model.prior.rounds:
+            raise ValueError(
+                f'federation.aggregation = "{self.federation.aggregation.name}": [model.prior] is counted, and counts are sums, which such '
+                'a rule would not give; use federation.aggregation = "mean", or remove [model.prior]'
+            )
         if self.protocol.repeats and self.protocol.name != "timeline":
             raise ValueError(
                 f'protocol.repeats: under protocol.name = "{self.protocol.name}" what is to be found is always ranked; '

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
+    from everbloom.aggregation.updates import Updates
     from everbloom.availability.presence import Presence
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
@@ -166,6 +167,34 @@ class ServerOptimizer(Method):
         mean_delta: "NDArray[np.float32]",
     ) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]":
         """(new parameters, new state); the arguments are not changed. [params] float32 each."""
+
+
+class AggregationRule(Method):
+    """How the updates of a round's devices become one: in place of their mean, something that a few wrong ones cannot move far.
+
+    Pure functions; what is known from round to round are arrays, so that a checkpoint holds it.
+    """
+
+    separate: ClassVar[bool] = True
+    """Whether it must see every device's update by itself; if not, a runtime may send sums."""
+
+    @property
+    def least(self) -> int:
+        """Updates without which there is nothing to combine: the round then changes nothing."""
+        return 1
+
+    def init(self, parameters: int) -> "dict[str, NDArray[np.float32]]":
+        """What is known before the first round."""
+        return {}
+
+    @abstractmethod
+    def combine(
+        self, state: "Mapping[str, NDArray[np.float32]]", updates: "Updates"
+    ) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]":
+        """([params] what the server optimizer applies in place of the mean, new state); the arguments are not changed.
+
+        Updates come in the order of the devices' numbers and are finite. The result may depend on that order among equals alone.
+        """
 
 
 class Mechanism(Method):
@@ -370,6 +399,19 @@ SERVER_OPTIMIZERS: Registry[ServerOptimizer] = Registry(
         "fedavgm": "everbloom.aggregation.fedavgm:FedAvgM",
         "fedadam": "everbloom.aggregation.fedadam:FedAdam",
         "fedyogi": "everbloom.aggregation.fedyogi:FedYogi",
+    },
+)
+
+AGGREGATION_RULES: Registry[AggregationRule] = Registry(
+    "aggregation rule",
+    AggregationRule,  # type: ignore[type-abstract]
+    {
+        "mean": "everbloom.aggregation.mean:Mean",
+        "median": "everbloom.aggregation.median:Median",
+        "trimmed-mean": "everbloom.aggregation.trimmed_mean:TrimmedMean",
+        "multi-krum": "everbloom.aggregation.multi_krum:MultiKrum",
+        "centred-clipping": "everbloom.aggregation.centred_clipping:CentredClipping",
+        "norm-clipping": "everbloom.aggregation.norm_clipping:NormClipping",
     },
 )
 

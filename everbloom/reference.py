@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from everbloom.experiment import Experiment
 from everbloom.methods import (
     ADAPTERS,
+    AGGREGATION_RULES,
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
@@ -41,6 +42,7 @@ def experiment_reference() -> str:
         OBJECTIVES,
         MECHANISMS,
         SERVER_OPTIMIZERS,
+        AGGREGATION_RULES,
         AVAILABILITIES,
         USER_MODELS,
         EXPLORATIONS,

@@ -7,7 +7,7 @@ from everbloom.data.home import feature_cache
 from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
-from everbloom.errors import DataError
+from everbloom.errors import ConfigError, DataError
 from everbloom.experiment import Experiment
 from everbloom.learning.places import check_places
 from everbloom.methods import ContinualMethod, Progress
@@ -19,7 +19,7 @@ from everbloom.models.towers.states import TextStates, item_states
 from everbloom.models.towers.told import ToldItems, told_items
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.privacy.soundness import check_model
+from everbloom.privacy.soundness import check_aggregation, check_model
 from everbloom.wire import Terms
 
 
@@ -161,6 +161,8 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
         check_places(study.new_model(), experiment.learning)
     if study.plan is not None:
         check_model(study.plan, study.new_model(), study.layout.names("personal"))
+        check_aggregation(study.plan, experiment.federation.aggregation)
+    _check_cohort(study)
     return study
 
 
@@ -180,3 +182,14 @@ def _check_without_events(experiment: Experiment) -> None:
             raise DataError(
                 f"{key}: needs events, and data.source {experiment.data.source.name!r} has none: devices alone hold them; {instead}"
             )
+
+
+def _check_cohort(study: Study) -> None:
+    """Raises `ConfigError` if a round has too few updates for the aggregation rule."""
+    federation = study.experiment.federation
+    cohort, rule = federation.cohort_size(study.trainers), federation.aggregation
+    if cohort < rule.least:
+        raise ConfigError(
+            f'federation.cohort: a round has {cohort} devices, and federation.aggregation = "{rule.name}" as it is set needs {rule.least}; '
+            "ask more devices, or lower federation.aggregation.byzantine"
+        )

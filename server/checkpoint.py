@@ -31,6 +31,7 @@ def save_checkpoint(
     arrays |= {"before": state.before, "last_asked": state.last_asked}
     arrays |= {f"optimizer.{key}": value for key, value in state.optimizer.items()}
     arrays |= {f"mechanism.{key}": value for key, value in state.mechanism.items()}
+    arrays |= {f"aggregation.{key}": value for key, value in state.aggregation.items()}
     arrays |= {f"memory.{key}": value for key, value in state.memory.items()}
     if state.best is not None:
         arrays["best"] = state.best.parameters
@@ -123,6 +124,7 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:
         before=arrays["before"],
         last_asked=arrays["last_asked"],
         mechanism=_of("mechanism.", arrays),
+        aggregation=_of("aggregation.", arrays),
         memory=_of("memory.", arrays),
         period=header["period"],
         round=header["round"],

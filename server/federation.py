@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from everbloom.errors import InputError
 from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.models.tables import touched_rows
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
@@ -42,10 +43,13 @@ _BARREN_ASKED = 100
 def initial_state(study: Study, parameters: NDArray[np.float32] | None = None) -> FederationState:
     """Before the first round. `parameters` [params]: those to begin with, in place of a new model's."""
     parameters = study.layout.flat(study.new_model()) if parameters is None else parameters
-    optimizer = study.experiment.federation.optimizer
+    optimizer, rule = study.experiment.federation.optimizer, study.experiment.federation.aggregation
     mechanism = opening_of(study.plan).begin(len(parameters))
     participations, before, last_asked = (np.zeros(study.clients, dtype=np.int32) for _ in range(3))
-    return FederationState(parameters, optimizer.init(parameters), participations, before, last_asked, mechanism)
+    aggregation = rule.init(len(parameters))
+    return FederationState(
+        parameters, optimizer.init(parameters), participations, before, last_asked, mechanism, aggregation
+    )
 
 
 def opening_of(plan: PrivacyPlan | None) -> SumOpening:
@@ -98,6 +102,9 @@ class Federation:
             opening_of(study.plan),
             state.mechanism,
             noise or seeded_noise(study.experiment.seed),
+            self.config.aggregation,
+            state.aggregation,
+            touched_rows(self.model, study.layout),
             opened=state.totals.rounds,
             counting=self.learning_on.counting,
             measuring=DeviceMeasuring.of(
@@ -168,6 +175,7 @@ class Federation:
         if new is not None:
             state.parameters = new["flat"].numpy()
             state.optimizer, state.mechanism = self.strategy.state, self.strategy.mechanism
+            state.aggregation = self.strategy.aggregation
         self.learning_on.observe(self.strategy, state)
         self._account(counts, len(cohort), time.monotonic() - started)
         self._give_up_if_barren(len(cohort), counts)

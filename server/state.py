@@ -51,6 +51,8 @@ class FederationState:
     last_asked: NDArray[np.int32]
     mechanism: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """What the plan's server side knows from round to round."""
+    aggregation: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """What the aggregation rule knows from round to round."""
     memory: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """What the continual method keeps from period to period."""
     period: int = 0

@@ -1,4 +1,4 @@
-"""The Flower strategy: flat updates, equal weights, one sum; a failed client is counted and never costs the round."""
+"""The Flower strategy: flat updates, equal weights, one sum or a robust rule; a failed client is counted and never costs the round."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -13,18 +13,23 @@ from numpy.typing import NDArray
 from everbloom.data.held_out import HeldOut
 from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import InputError, SchemaError
-from everbloom.methods import ServerOptimizer
+from everbloom.methods import AGGREGATION_RULES, AggregationRule, ServerOptimizer
 from everbloom.models.layout import ParameterLayout
 from everbloom.privacy.opening import MeanOfReplies, State, SumOpening
 from everbloom.wire import TRAIN, Task, Terms, Update
+from server.combining import Adding, Arrays, Combining, Keeping
 from server.counting import Counting
 from server.device_measuring import DeviceMeasuring
 from server.noise import ServerNoise, secret_noise
 
+_ROUNDING = 1 + 1e-4
+"""What float32 may add to the norm of a sum."""
+
 
 @dataclass
 class FlatStrategy(Strategy):
-    """Sends one flat vector, adds up what comes back, lets the plan's `opening` make a mean of the sum and a `ServerOptimizer` apply it.
+    """Sends one flat vector, adds up what comes back (or combines it, as `rule` says), lets the plan's `opening` make a mean of the sum and a
+    `ServerOptimizer` apply it.
 
     `ask` sets who is asked next; `state` is the optimizer's. Every reply weighs by the number of clients it sums, and each client by one: weighting
     by examples would give a client unbounded influence and tell the server how active it is.
@@ -39,6 +44,11 @@ class FlatStrategy(Strategy):
     mechanism: State = field(default_factory=dict)
     """What `opening` knows from round to round."""
     noise: ServerNoise = secret_noise
+    rule: AggregationRule = field(default_factory=lambda: AGGREGATION_RULES.parse("mean"))
+    aggregation: Arrays = field(default_factory=dict)
+    """What `rule` knows from round to round."""
+    rows: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1, dtype=np.int64))
+    """Where the parameters that a device touches together begin; see `Updates`."""
     opened: int = 0
     """Rounds of the whole run whose sums were opened, or given up, before the next one."""
     cohort: Mapping[int, int] = field(default_factory=dict)
@@ -104,16 +114,17 @@ class FlatStrategy(Strategy):
         Who is silent has failed, unless the wanted number answered: then nobody waited for the others, and they are `unneeded`.
         Raises `InputError` if training diverged.
         """
-        total = self.opening.zero(self.layout.size())
+        zero, bound = self.opening.zero(self.layout.size()), self.opening.bound(self.mechanism)
+        combining = self._combining(zero)
         clients = bytes_up = 0
         self.reasons = []
         for reply in replies:
             try:
-                update = self._read(reply, total, open_clients=len(self.cohort) - clients)
+                update = self._read(reply, zero, open_clients=len(self.cohort) - clients)
+                combining.add(update, reply.metadata.src_node_id)
             except SchemaError as error:  # this client failed; the others' work stands
                 self.reasons.append(str(error))
                 continue
-            total += update.delta
             clients += update.clients
             bytes_up += update.delta.nbytes * update.clients  # what its devices sent
         missing = len(self.cohort) - clients
@@ -126,10 +137,10 @@ class FlatStrategy(Strategy):
             {"clients": clients, "failed": failed, "unneeded": missing - failed, "bytes-up": bytes_up}
         )
         done, self.opened, self.record, self.released = self.opened, self.opened + 1, {}, None
-        if clients < max(self.min_replies, self.opening.least) and not self.opening.unanswered:
+        if clients < max(self.min_replies, self.opening.least, self.rule.least) and not self.opening.unanswered:
             return None, metrics
         noise = self.noise(self.period, server_round)
-        bound = self.opening.bound(self.mechanism)
+        total, aggregation = combining.total()
         opened = self.opening.open(self.mechanism, total, clients, self.layout.size(), done, noise)
         self.record = opened.record
         if self.counting is not None and self.there is not None:
@@ -147,7 +158,7 @@ class FlatStrategy(Strategy):
                 f"round {server_round}: the global parameters are no longer finite; lower federation.optimizer.learning_rate "
                 "or learning.learning_rate"
             )
-        self.state, self.mechanism = state, opened.state
+        self.state, self.mechanism, self.aggregation = state, opened.state, aggregation
         self.released = opened.mean
         return ArrayRecord({"flat": Array(moved)}), metrics
 
@@ -179,6 +190,12 @@ class FlatStrategy(Strategy):
     def summary(self) -> None:
         """The run directory says what there is to say."""
 
+    def _combining(self, zero: NDArray[Any]) -> Combining:
+        """What takes the round's updates."""
+        if self.rule.separate:
+            return Keeping(self.rule, self.aggregation, self.cohort, self.rows, self.layout.size())
+        return Adding(zero.copy(), self.aggregation)
+
     def _read(self, reply: Message, total: NDArray[Any], open_clients: int) -> Update:
         """The update in a reply, fit to be added to `total`, for at most `open_clients` clients. Raises `SchemaError` on anything else."""
         if reply.has_error():
@@ -192,4 +209,18 @@ class FlatStrategy(Strategy):
             )
         if not 1 <= update.clients <= open_clients:
             raise SchemaError(f"a device sent an update for {update.clients} clients, expected 1 to {open_clients}")
+        self._check_length(update)
         return update
+
+    def _check_length(self, update: Update) -> None:
+        """Raises `SchemaError` if devices that clip cannot have sent this: one that does not must not push harder than the others."""
+        if not self.opening.clipped:
+            return
+        bound = self.opening.bound(self.mechanism) or self.terms.privacy.clip_norm
+        size = self.layout.size()
+        norm = float(np.linalg.norm(update.delta[:size].astype(np.float64)))
+        rest = float(np.abs(update.delta[size:].astype(np.float64)).sum())  # says whether there was anything to clip
+        if norm > update.clients * bound * _ROUNDING or rest > 0.5 * update.clients * _ROUNDING:
+            raise SchemaError(
+                f"a device sent an update of norm {norm:.4g} for {update.clients} clients, beyond their clip norm of {bound:.4g} each"
+            )

@@ -110,6 +110,7 @@ def main() -> None:
     from simulation.export_command import export
     from simulation.feedback_command import feedback
     from simulation.frontier_command import frontier
+    from simulation.poison_command import poison
     from simulation.recommend_command import recommend
     from simulation.report_command import report
     from simulation.rolling_command import rolling
@@ -119,6 +120,7 @@ def main() -> None:
     app.add_typer(deploy_app, name="deploy")
     app.command()(doctor)
     app.command()(frontier)
+    app.command()(poison)
     app.command()(continual)
     app.command()(rolling)
     app.command()(audit)

@@ -1,6 +1,7 @@
 """An in-process Flower grid: the same ServerApp code and the same ClientApp, with no process, port or serialisation between them."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 
 from flwr.app import Context, Error, Message, RecordDict
 from flwr.clientapp import ClientApp
@@ -9,8 +10,13 @@ from flwr.serverapp import Grid
 from flwr.supercore.run import Run
 from flwr.supercore.task_identity import TaskIdentity
 
+from everbloom.study import Study
+
 Answer = Callable[[list[Message]], Iterable[Message]]
 """Messages to clients -> their replies, in the order of the messages."""
+
+Between = Callable[[Study, Path, Answer], Answer]
+"""(study, file of the devices' ledgers, who answers) -> who answers in its place: what stands between the server and simulated devices."""
 
 _SERVER_NODE = 1
 _FIRST_CLIENT_NODE = 2

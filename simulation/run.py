@@ -22,7 +22,7 @@ from server.summary import write_summary
 from server.tracking import tracked
 from simulation.cohort import torch_device
 from simulation.evaluating import also_evaluating
-from simulation.grid import Answer
+from simulation.grid import Answer, Between
 from simulation.memory import PeakMemory, training_memory
 from simulation.personal import open_personal
 from simulation.population.grid import simulated_grid
@@ -31,17 +31,24 @@ from simulation.ray_workers import ray_answers
 from simulation.workers import masked_answers, open_ledger, parallel_answers, serial_answers
 
 
-def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: bool) -> dict[str, Any]:
-    """Runs (or continues) an experiment and returns its summary. Raises `CheckpointError` if there is nothing that fits to resume."""
+def run_in_process(
+    study: Study, run: RunDirectory, observer: Observer, resume: bool, between: Between | None = None
+) -> dict[str, Any]:
+    """Runs (or continues) an experiment and returns its summary. `between`: what the devices' answers pass through, the same when continued.
+
+    Raises `CheckpointError` if there is nothing that fits to resume.
+    """
     study.check_central("a simulation")
     saved = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = saved or initial_state(study)
     personal = open_personal(run.path / "devices", study, saved)
     peak = PeakMemory()
     with tracked(study.experiment, run, observer) as (told, finish):
-        with _answers(study, run, state, peak) as trained, also_evaluating(study, _ledger(run), trained) as answer:
-            grid = simulated_grid(study, answer)
-            state = Federation(study, run, grid, grid.client_nodes(), told, state, personal=personal).run()
+        with _answers(study, run, state, peak) as devices:
+            trained = devices if between is None else between(study, _ledger(run), devices)
+            with also_evaluating(study, _ledger(run), trained) as answer:
+                grid = simulated_grid(study, answer)
+                state = Federation(study, run, grid, grid.client_nodes(), told, state, personal=personal).run()
         summary = write_summary(run, study, state, peak.megabytes())
         finish(summary)
     return summary
@@ -107,8 +114,22 @@ def check_memory(study: Study) -> None:
     experiment, workers = study.experiment, worker_count(study.experiment.runtime)
     memory = training_memory(experiment.runtime, peak_bytes() if workers > 1 else 0, workers)
     budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
-    own = experiment.learning.local_steps > 1 or experiment.runtime.clients == "unfolded"
+    separate = experiment.federation.aggregation.separate
+    own = experiment.learning.local_steps > 1 or experiment.runtime.clients == "unfolded" or separate
     budget.check(experiment.model.user.history, own_parameters=own)
+    if separate:
+        _check_kept(study)
+
+
+def _check_kept(study: Study) -> None:
+    """Raises `ConfigError` if the updates that an aggregation rule keeps of a cohort take more than half of [runtime]'s memory."""
+    limit, federation = study.experiment.runtime.memory_mb, study.experiment.federation
+    kept = federation.asked_size(study.trainers) * study.layout.size() * 4 / 1e6
+    if limit is not None and kept > limit / 2:
+        raise ConfigError(
+            f"federation.aggregation = {federation.aggregation.name!r}: a round's updates take {kept:.0f} MB, runtime.memory_mb is {limit:g}; "
+            "ask fewer devices (federation.cohort), raise it, or use the mean"
+        )
 
 
 def worker_count(runtime: RuntimeConfig) -> int:

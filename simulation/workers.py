@@ -116,7 +116,8 @@ def make_worker(
     runtime = study.experiment.runtime
     if runtime.clients == "one-by-one":
         return DeviceWorker(study, participations, personal)
-    return CohortWorker(study, participations, runtime.clients == "together", memory, personal)
+    folded = runtime.clients == "together" and not study.experiment.federation.aggregation.separate
+    return CohortWorker(study, participations, folded, memory, personal)
 
 
 def open_ledger(path: Path, participations: NDArray[np.int32]) -> Path:

@@ -14,6 +14,7 @@ from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
 from everbloom.methods import (
     ADAPTERS,
+    AGGREGATION_RULES,
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
@@ -36,6 +37,7 @@ FAMILIES = [
     OBJECTIVES,
     MECHANISMS,
     SERVER_OPTIMIZERS,
+    AGGREGATION_RULES,
     AVAILABILITIES,
     USER_MODELS,
     EXPLORATIONS,

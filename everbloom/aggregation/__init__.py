@@ -1,1 +1,1 @@
-"""Server optimizers: how the cohort's mean update changes the global parameters."""
+"""The server: how the updates of a round become one, and how that changes the global parameters."""

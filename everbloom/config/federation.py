@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny
 
 from everbloom.config.numbers import Fraction
-from everbloom.methods import SERVER_OPTIMIZERS, ServerOptimizer
+from everbloom.methods import AGGREGATION_RULES, SERVER_OPTIMIZERS, AggregationRule, ServerOptimizer
 from everbloom.registry import Table
 
 
@@ -34,6 +34,10 @@ class FederationConfig(Table):
     average: Annotated[float, Field(gt=0, lt=1)] | None = None
     """What is measured, chosen and served is the running average of the rounds' models, which keeps this fraction of itself in a round and so reaches
     back over 1 / (1 - average) of them; devices train on the rounds' own models. Costs no privacy. None: the models themselves."""
+    aggregation: Annotated[SerializeAsAny[AggregationRule], BeforeValidator(AGGREGATION_RULES.parse)] = Field(
+        default_factory=lambda: AGGREGATION_RULES.parse("mean")
+    )
+    """How a round's updates become one; all but `mean` look at each device's update, and keep a cohort of them in memory."""
     min_replies: PositiveInt = 1
     """A round with fewer replies changes nothing."""
     reply_timeout: PositiveFloat = 600.0

@@ -29,6 +29,9 @@ class SumOpening(ABC):
     unanswered: ClassVar[bool] = False
     """Whether a round steps however few have answered: where a round that does not would tell who was drawn."""
 
+    clipped: ClassVar[bool] = False
+    """Whether devices send updates of at most the clip norm, so that a longer one is refused: noise hides no more than that."""
+
     @property
     def least(self) -> int:
         """Updates without which a sum is not opened."""

@@ -89,6 +89,14 @@ class PrivacyPlan(ABC):
         return None
 
     @property
+    def needs_sum(self) -> str | None:
+        """Why the server may only add up devices' updates; None: each is private by itself, and what is made of them costs nothing."""
+        return (
+            "its noise hides one clipped update in a sum, and anything else that is made of updates moves by another amount with one of them "
+            "(clipping each, which bounds what one device can do, is part of the mechanism already)"
+        )
+
+    @property
     def server(self) -> SumOpening:
         """What the server does to a round's sum."""
         return MeanOfReplies()

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from everbloom.errors import PrivacyError
+from everbloom.methods import AggregationRule
 from everbloom.privacy.plan import PrivacyPlan
 
 
@@ -28,6 +29,15 @@ def check_model(plan: PrivacyPlan, model: nn.Module, personal: Iterable[str] = (
         raise PrivacyError(
             f"{trained[0]}: a personal parameter is learnt from all examples without noise, so one example changes every other one's gradient; "
             f'share it, freeze it, or use privacy.unit = "user" (unit "{plan.unit}" cannot be claimed)'
+        )
+
+
+def check_aggregation(plan: PrivacyPlan, rule: AggregationRule) -> None:
+    """Raises `PrivacyError` if the server must not look at updates one by one, as this rule does."""
+    if rule.separate and plan.needs_sum is not None:
+        raise PrivacyError(
+            f'federation.aggregation = "{rule.name}": looks at every device\'s update, and under unit "{plan.unit}" with {plan.mechanism} '
+            f'{plan.needs_sum}; use federation.aggregation = "mean", or privacy.mechanism "dp-sgd" or "local", whose updates are private one by one'
         )
 
 

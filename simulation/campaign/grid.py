@@ -6,6 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment
+from simulation.grid import Between
 
 
 class Point(Protocol):
@@ -73,6 +74,8 @@ class Family(Generic[P]):
     """A point from its `table`. Raises `KeyError` or `TypeError` for anything else."""
     variant: Callable[[Experiment, Cell[P]], Experiment]
     """The experiment of one cell. Raises `ConfigError` if the point does not fit the experiment."""
+    between: Callable[[P], Between | None] = lambda point: None
+    """What the devices' answers pass through in a point's runs; None: nothing."""
 
 
 def seeds_of(base: Experiment, count: int) -> tuple[int, ...]:

@@ -156,7 +156,8 @@ def _run_cells(
         run, resume = _opened_directory(folder, experiment)
         with console.running(cell.label, checked.rounds[cell.point], run.rounds_done() if resume else 0) as ended:
             try:
-                ended(run_in_process(_quiet(experiment), run, console, resume))
+                between = campaign.family.between(cell.point)
+                ended(run_in_process(_quiet(experiment), run, console, resume, between))
             except CheckpointError as error:
                 raise CheckpointError(f"{error}; to run this cell anew, remove {folder}") from None
             except (InputError, FloatingPointError) as error:

@@ -4,7 +4,8 @@ import pytest
 from torch import nn
 
 from everbloom.errors import PrivacyError
-from everbloom.privacy.soundness import check_model
+from everbloom.methods import AGGREGATION_RULES
+from everbloom.privacy.soundness import check_aggregation, check_model
 
 
 class Tied(nn.Module):
@@ -62,3 +63,17 @@ def plan_by_user(small, study_of):
     """A plan that clips a device's whole update."""
     experiment = small(privacy={"unit": "user", "mechanism": "local", "epsilon": 4.0, "delta": 1e-4})
     return study_of(experiment).plan
+
+
+@pytest.mark.parametrize("mechanism", ["central", "matrix-factorisation", "distributed", "local", "dp-sgd"])
+def test_who_needs_a_sum_refuses_rules_that_look_at_each_update(small, study_of, mechanism):
+    unit = "example" if mechanism == "dp-sgd" else "user"
+    federation = {"sampler": "poisson"} if mechanism == "central" else {}
+    privacy = {"unit": unit, "mechanism": mechanism, "epsilon": 8.0, "delta": 1e-3}
+    plan = study_of(small(privacy=privacy, federation=federation)).plan
+    check_aggregation(plan, AGGREGATION_RULES.parse("mean"))
+    if plan.needs_sum is None:
+        check_aggregation(plan, AGGREGATION_RULES.parse("median"))
+        return
+    with pytest.raises(PrivacyError, match=r'^federation\.aggregation = "median": looks at every device'):
+        check_aggregation(plan, AGGREGATION_RULES.parse("median"))

@@ -11,8 +11,10 @@ from flwr.supercore.task_identity import TaskIdentity
 
 from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import InputError
-from everbloom.methods import SERVER_OPTIMIZERS
+from everbloom.methods import AGGREGATION_RULES, SERVER_OPTIMIZERS
 from everbloom.models.layout import ParameterLayout, Slot
+from everbloom.privacy.adaptive_clip import AdaptiveClip
+from everbloom.privacy.mechanisms.central import NoisySum
 from everbloom.wire import Task, Terms, Update
 from server.strategy import FlatStrategy
 
@@ -166,3 +168,63 @@ def test_nobody_evaluates_on_devices(round_of):
     strategy, _ = round_of()
     assert list(strategy.configure_evaluate(4, ArrayRecord(), ConfigRecord(), None)) == []
     assert strategy.aggregate_evaluate(4, []) is None
+
+
+def test_a_rule_takes_each_devices_update_in_whatever_order_they_come(round_of):
+    values = (5.0, 1.0, 2.0, 100.0)
+    results = []
+    for order in ((0, 1, 2, 3), (3, 1, 0, 2)):
+        strategy, messages = round_of(clients=4)
+        strategy.rule = AGGREGATION_RULES.parse({"name": "median", "byzantine": 0.25})
+        arrays, metrics = strategy.aggregate_train(4, [good(messages[place], values[place]) for place in order])
+        results.append(arrays["flat"].numpy())
+        assert metrics["failed"] == 0
+    np.testing.assert_allclose(results[0], START + 3.5)
+    assert np.array_equal(*results)
+
+
+def test_a_rule_leaves_out_who_failed_and_refuses_sums(round_of):
+    strategy, messages = round_of(clients=5)
+    strategy.rule = AGGREGATION_RULES.parse("median")
+    replies = [good(messages[0], 1.0), BAD["an error"][0](messages[1]), good(messages[2], 3.0)]
+    replies += [good(messages[3], 50.0, clients=2), good(messages[4], 4.0), good(messages[4], 9.0)]
+    arrays, metrics = strategy.aggregate_train(4, replies)
+    np.testing.assert_allclose(arrays["flat"].numpy(), START + 3)
+    assert (metrics["clients"], metrics["failed"]) == (3, 2)
+    assert (
+        strategy.reasons[1]
+        == "node 103 sent an update for 2 clients where aggregation rule 'median' takes one of each device asked"
+    )
+    assert (
+        strategy.reasons[2].startswith("a device sent an update for 1 clients, expected")
+        or "node 104" in strategy.reasons[2]
+    )
+
+
+def test_fewer_updates_than_a_rule_needs_change_nothing(round_of):
+    strategy, messages = round_of(clients=5)
+    strategy.rule = AGGREGATION_RULES.parse("multi-krum")
+    arrays, metrics = strategy.aggregate_train(4, [good(message) for message in messages[:2]])
+    assert arrays is None
+    assert (metrics["clients"], metrics["failed"]) == (2, 3)
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_under_noise_on_the_sum_nobody_pushes_harder_than_the_clip_norm(round_of, adaptive):
+    """The noise hides as much and no more; a device that does not clip has failed, alone or in a sum."""
+    strategy, messages = round_of(clients=6)
+    clip = strategy.terms.privacy.clip_norm
+    strategy.opening = NoisySum(clip, 1e-9, 1.0, 6, AdaptiveClip(quantile=0.5) if adaptive else None)
+    strategy.mechanism = strategy.opening.begin(3)
+
+    def pushed(message, length, clients=1, said=0.5):
+        delta = [length, 0.0, 0.0, said * clients] if adaptive else [length, 0.0, 0.0]
+        return reply(message, np.array(delta, np.float32), clients)
+
+    wrong = [pushed(messages[0], 1.01 * clip), pushed(messages[1], -2.01 * clip, clients=2)]
+    wrong += [pushed(messages[2], 0.0, said=0.6)] if adaptive else []
+    replies = [*wrong, pushed(messages[3], clip), pushed(messages[4], 2 * clip, clients=2)]
+    _, metrics = strategy.aggregate_train(4, replies)
+    assert metrics["clients"] == 3
+    assert len(strategy.reasons) == len(wrong)
+    assert all("beyond their clip norm" in reason for reason in strategy.reasons)

@@ -155,6 +155,7 @@ class NoisySum(SumOpening):
     adaptive: AdaptiveClip | None
 
     unanswered: ClassVar[bool] = True
+    clipped: ClassVar[bool] = True
 
     def begin(self, parameters: int) -> State:
         """See `SumOpening`."""

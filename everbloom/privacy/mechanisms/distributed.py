@@ -116,6 +116,11 @@ class DistributedPlan(PrivacyPlan):
             'use privacy.mechanism = "local" or "central", or remove [evaluation.devices]'
         )
 
+    @property
+    def needs_sum(self) -> str:
+        """See `PrivacyPlan`."""
+        return "the server sees the sum of masked updates and no update"
+
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""
         return discrete_epsilon(self.encoding.released, charges, self.delta)

@@ -108,6 +108,11 @@ class DpSgdPlan(PrivacyPlan):
             )
         return CountingQuery(device_noise=self.noise_multiplier / (self.reach * math.sqrt(self.steps_per_round)))
 
+    @property
+    def needs_sum(self) -> None:
+        """See `PrivacyPlan`: all noise is on before anything leaves a device."""
+        return None
+
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""
         return _epsilon(self.noise_multiplier, self.reach, self.sample_rate, charges * self.steps_per_round, self.delta)

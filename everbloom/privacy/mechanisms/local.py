@@ -67,6 +67,11 @@ class LocalPlan(PrivacyPlan):
         """See `PrivacyPlan`. Of sensitivity 1 where an update's is `SENSITIVITY` clip norms: half the noise costs the same."""
         return CountingQuery(device_noise=self.noise_multiplier / SENSITIVITY)
 
+    @property
+    def needs_sum(self) -> None:
+        """See `PrivacyPlan`: all noise is on before anything leaves a device."""
+        return None
+
     def spent(self, charges: int) -> float:
         """See `PrivacyPlan`."""
         return gaussian_epsilon(SENSITIVITY * math.sqrt(charges) / self.noise_multiplier, self.delta)

@@ -165,6 +165,7 @@ class CorrelatedSum(SumOpening):
     cohort: int
 
     unanswered: ClassVar[bool] = True
+    clipped: ClassVar[bool] = True
 
     def begin(self, parameters: int) -> State:
         """The noise of the last rounds."""

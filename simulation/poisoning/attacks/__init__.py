@@ -1,0 +1,1 @@
+"""What devices in one hand send in place of their updates."""
