@@ -15,6 +15,7 @@ from everbloom.learning.examples import Examples
 from everbloom.methods import (
     ADAPTERS,
     AVAILABILITIES,
+    BASELINES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
@@ -39,6 +40,7 @@ FAMILIES = [
     AVAILABILITIES,
     USER_MODELS,
     EXPLORATIONS,
+    BASELINES,
     TRACKERS,
 ]
 OPTIONS = {

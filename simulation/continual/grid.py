@@ -1,7 +1,5 @@
 """What a comparison runs: the experiment under each continual method."""
 
-import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +7,8 @@ from typing import Any
 from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment, parse_experiment
 from everbloom.methods import CONTINUAL_METHODS
+from simulation.campaign.choices import method_table, split_choice
 from simulation.campaign.grid import Cell, Family, Grid, seeds_of, words
-
-_OPTION = re.compile(r"[A-Za-z0-9_]+=[A-Za-z0-9_.+-]+")
 
 
 @dataclass(frozen=True)
@@ -39,9 +36,13 @@ class Learner:
 
 def make_grid(base: Experiment, methods: Iterable[str], seeds: int) -> Grid[Learner]:
     """The grid that the command's options ask for. Seeds count from the experiment's own. Raises `ConfigError`."""
-    learners = [_learner(word) for word in words("--methods", methods)]
+    names = CONTINUAL_METHODS.names()
+    learners = [
+        Learner(*split_choice("--methods", word, "method", names, "replay:budget=50"))
+        for word in words("--methods", methods)
+    ]
     if not learners:
-        raise ConfigError(f"--methods: nothing given; expected some of: {', '.join(CONTINUAL_METHODS.names())}")
+        raise ConfigError(f"--methods: nothing given; expected some of: {', '.join(names)}")
     return Grid(tuple(dict.fromkeys(learners)), seeds_of(base, seeds))
 
 
@@ -52,32 +53,9 @@ def cell_experiment(base: Experiment, cell: Cell[Learner]) -> Experiment:
     """
     tables = base.model_dump(mode="json", exclude_none=True)
     continual = tables.get("continual", {})
-    own = continual.get("method", {})
-    method = dict(own) if own.get("name") == cell.point.method else {"name": cell.point.method}
-    for option in cell.point.options:
-        key, _, text = option.partition("=")
-        method[key] = _value(text)
+    method = method_table(cell.point.method, cell.point.options, own=continual.get("method"))
     continual = {**continual, "method": method}
     return parse_experiment({**tables, "seed": cell.seed, "continual": continual}, where=cell.point.label)
-
-
-def _learner(word: str) -> Learner:
-    method, *options = word.split(":")
-    if method not in CONTINUAL_METHODS.names():
-        raise ConfigError(
-            f"--methods {word}: unknown method {method!r}; expected some of: {', '.join(CONTINUAL_METHODS.names())}"
-        )
-    for option in options:
-        if not _OPTION.fullmatch(option):
-            raise ConfigError(f"--methods {word}: {option!r} is no option; expected key=value, as in replay:budget=50")
-    return Learner(method, tuple(options))
-
-
-def _value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _read(row: Mapping[str, Any]) -> Learner:
