@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
     from everbloom.data.catalog import Catalog
+    from everbloom.evaluation.evaluator import Scorer
+    from everbloom.evaluation.past import Past
     from everbloom.experiment import Experiment
     from everbloom.feedback.lists import Lists
     from everbloom.learning.candidates import Candidates
@@ -316,6 +318,22 @@ class Exploration(Method):
         """
 
 
+class Baseline(Method):
+    """A reference recommender: fitted at once to what was there before a measurement, without rounds, devices or privacy."""
+
+    reads: ClassVar[str]
+    """Whose events it reads: `everybody`'s in one place, or less; two or three words for a table."""
+
+    def unfit(self, past: "Past") -> str | None:
+        """Why it cannot be fitted to this data, in one line; None: it can."""
+        return None
+
+    @abstractmethod
+    def fit(self, past: "Past") -> "Scorer":
+        """What scores the catalogue for cases measured after `past`; deterministic, and nothing later is read. Raises `DataError` with what `unfit`
+        says."""
+
+
 class Tracker(Method):
     """Where the numbers of a run's records go beside its JSON lines. It changes no result."""
 
@@ -473,6 +491,19 @@ EXPLORATIONS: Registry[Exploration] = Registry(
         "softmax": "everbloom.feedback.exploration.softmax:Softmax",
         "popularity-penalised": "everbloom.feedback.exploration.popularity_penalised:PopularityPenalised",
         "random": "everbloom.feedback.exploration.uniform:UniformLists",
+    },
+)
+
+BASELINES: Registry[Baseline] = Registry(
+    "baseline",
+    Baseline,  # type: ignore[type-abstract]
+    {
+        "popularity": "everbloom.evaluation.baselines.popularity:PopularityBaseline",
+        "recent-popularity": "everbloom.evaluation.baselines.recent_popularity:RecentPopularityBaseline",
+        "item-text-knn": "everbloom.evaluation.baselines.item_text_knn:ItemTextKnnBaseline",
+        "markov": "everbloom.evaluation.baselines.markov:MarkovBaseline",
+        "item-knn": "everbloom.evaluation.baselines.item_knn:ItemKnnBaseline",
+        "ease": "everbloom.evaluation.baselines.ease:EaseBaseline",
     },
 )
 

@@ -103,6 +103,7 @@ def main() -> None:
     os.environ.setdefault("FLWR_TELEMETRY_ENABLED", "0")  # nothing about a run leaves the machine
     warnings.filterwarnings("ignore", message="Secure RNG turned off")  # the README's privacy section says so
     from simulation.audit_command import audit
+    from simulation.baselines_command import baselines
     from simulation.compare_command import compare
     from simulation.continual_command import continual
     from simulation.data_command import data_app
@@ -119,6 +120,7 @@ def main() -> None:
     app.add_typer(data_app, name="data")
     app.add_typer(deploy_app, name="deploy")
     app.command()(doctor)
+    app.command()(baselines)
     app.command()(frontier)
     app.command()(poison)
     app.command()(continual)

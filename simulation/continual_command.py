@@ -15,6 +15,13 @@ def continual(
         list[str],
         typer.Option(metavar="LIST", help="Methods, with options if wanted: finetune,replay:budget=50:choice=recency."),
     ] = [_ALL],  # noqa: B006 - typer copies it
+    epsilon: Annotated[
+        list[str],
+        typer.Option(
+            metavar="LIST",
+            help="Each method with each of these budgets, none for no privacy: 2,8,none. Default: the experiment's.",
+        ),
+    ] = [],  # noqa: B006
     seeds: Annotated[int, typer.Option(help="Runs of every method, from the experiment's seed on.")] = 3,
     out: Annotated[
         Path | None, typer.Option(help="Where runs and results go, and are continued; default: runs/NAME-continual.")
@@ -23,7 +30,7 @@ def continual(
         list[str], typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override one key of the experiment.")
     ] = [],  # noqa: B006
 ) -> None:
-    """Compare methods of learning on: next-period quality, forgetting, work and privacy; again to continue or extend it."""
+    """Compare methods of learning on, with one epsilon or several: next-period quality, forgetting, work, privacy; again to continue or extend it."""
     from simulation.continual.course import run_comparison
 
-    run_comparison(experiment, overrides, methods, seeds, out, Console())
+    run_comparison(experiment, overrides, methods, seeds, out, Console(), epsilon)

@@ -49,8 +49,10 @@ class CentralConfig(Table):
     epochs: PositiveInt = 100
     batch: PositiveInt = 64
     """Examples per step."""
-    weighting: Literal["client", "example"] = "client"
-    """`client`: every user counts the same, as in a federation; `example`: every example does."""
+    own_negatives: bool = False
+    """Every example draws `learning.negatives` of its own; by default a step's examples share them, as a client's do in a round."""
+    weighting: Literal["client", "example", "position"] = "client"
+    """`client`: every user counts the same, as in a federation; `example`: every example does; `position`: every target does, by its weight."""
     learning_rate: PositiveFloat = 1e-3
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     patience: PositiveInt = 10

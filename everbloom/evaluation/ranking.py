@@ -50,7 +50,7 @@ def rank(cases: Cases, log: EventLog, items: int, score: Score, k_max: int, chun
     unavailable = torch.as_tensor(np.flatnonzero(~cases.available))
     for positions in _chunks(len(cases), chunk or chunk_size(items)):
         scores = _checked(score(positions), (len(positions), items))
-        keys = _mask(_sort_keys(scores), cases, log, positions, unavailable)
+        keys = _mask(sort_keys(scores), cases, log, positions, unavailable)
         best, index = keys.topk(min(k_max, items), dim=1)
         chosen = torch.where(best == _MASKED, NO_ITEM, index).to(torch.int32)
         ranked[positions, : chosen.shape[1]] = chosen.cpu().numpy()
@@ -94,7 +94,7 @@ def _checked(scores: torch.Tensor, shape: tuple[int, int]) -> torch.Tensor:
     return scores.detach().to(torch.float32)
 
 
-def _sort_keys(scores: torch.Tensor) -> torch.Tensor:
+def sort_keys(scores: torch.Tensor) -> torch.Tensor:
     """[b, items] int64, all different within a row and ordered as (score, lower index first).
 
     The upper half is the float32's bits made monotone, the lower half the index.

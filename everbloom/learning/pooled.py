@@ -42,7 +42,7 @@ class PooledTrainer:
             disjoint=False,
             draws=draws,
         )
-        share = self._share(counts)
+        share = self._share(counts, examples)
         known = known_items(self.timeline.catalog.first_seen, self.timeline.window(period))
         starts = keys(self.seed, "pooled-dropout", clients, period=period, round=epoch)
         masks = draw_masks(self.model, starts, counts, step=0)
@@ -60,7 +60,8 @@ class PooledTrainer:
         known: NDArray[np.int64],
         rng: np.random.Generator,
     ) -> float:
-        negatives = torch.from_numpy(known[rng.integers(len(known), size=(1, self.learning.negatives))])
+        groups = len(batch) if self.central.own_negatives else 1
+        negatives = torch.from_numpy(known[rng.integers(len(known), size=(groups, self.learning.negatives))])
         scores = self.model(batch.items, batch.circumstances, negatives, batch.place, masks)
         losses = self.learning.objective.per_example(scores, build_candidates(batch, negatives, self.model.item.items))
         loss = (losses * share).mean()
@@ -69,9 +70,12 @@ class PooledTrainer:
         self.optimizer.step()
         return float(loss.detach())
 
-    def _share(self, counts: NDArray[np.int64]) -> torch.Tensor:
+    def _share(self, counts: NDArray[np.int64], examples: Examples) -> torch.Tensor:
         """[examples] each one's weight, 1 on average."""
         if self.central.weighting == "example":
             return torch.ones(int(counts.sum()))
+        if self.central.weighting == "position":
+            learnt = examples.weight.sum(dim=1)
+            return learnt * len(learnt) / learnt.sum()
         sizes = torch.from_numpy(counts[counts > 0])
         return torch.repeat_interleave(1 / sizes, sizes) * sizes.sum() / max(len(sizes), 1)

@@ -22,12 +22,18 @@ from simulation.continual.writing import write_results
 
 
 def run_comparison(
-    path: Path, overrides: Iterable[str], methods: Iterable[str], seeds: int, out: Path | None, console: Console
+    path: Path,
+    overrides: Iterable[str],
+    methods: Iterable[str],
+    seeds: int,
+    out: Path | None,
+    console: Console,
+    epsilons: Iterable[str] = (),
 ) -> Results:
     """Everything is checked before the first cell runs and before anything is written. The same call again continues where it stopped."""
     base = load_experiment(path, overrides)
     check_measures(base)
-    grid = make_grid(base, methods, seeds)
+    grid = make_grid(base, methods, seeds, epsilons)
     folder = out or Path("runs") / f"{base.name}-continual"
     campaign = Campaign(COMPARISON, base, grid, folder)
     starts: list[str | None] = []

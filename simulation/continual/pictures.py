@@ -7,6 +7,7 @@ import numpy as np
 
 from everbloom.errors import InputError
 from simulation.campaign.periods import MAIN
+from simulation.continual.privacy_time import draw_privacy_time, has_privacy
 from simulation.continual.results import LearnerResult, Results
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def draw_comparison(results: Results, title: str, folder: Path) -> list[Path]:
     pictures = {"quality.png": _quality, "forgetting.png": _forgetting, "work.png": _work}
     if any(value is not None for result in results.finished for value in result.spent()):
         pictures["privacy.png"] = _privacy
+    if has_privacy(results):
+        pictures["privacy-time.png"] = draw_privacy_time
     paths = []
     for name, draw in pictures.items():
         figure = Figure(layout="constrained")

@@ -31,7 +31,7 @@ class LearnerResult:
     values: Mapping[str, Mapping[int, float]]
     """measure -> seed -> value; what a run cannot tell (NaN) is left out."""
     differences: Mapping[str, Estimate]
-    """To fine-tuning, seed by seed; empty for fine-tuning itself and where it was not run."""
+    """To fine-tuning with the same epsilon, seed by seed; empty for fine-tuning itself and where it was not run."""
     people: Mapping[str, Estimate]
     """The same of some measures, with intervals over users and seeds; empty also where runs have no records per user."""
 
@@ -86,7 +86,7 @@ class Results:
 
     def of_retrain(self, result: LearnerResult, name: str) -> float | None:
         """The mean of a measure of work over that of retraining; None where it was not run."""
-        full = _plainest((other.learner for other in self.finished), RETRAIN)
+        full = _plainest((other.learner for other in self.finished), RETRAIN, result.learner)
         ours, theirs = (
             result.estimate(name),
             next((other.estimate(name) for other in self.finished if other.learner == full), None),
@@ -109,27 +109,23 @@ def collect(
             runs[cell.point][cell.seed] = read_run(RunDirectory(campaign.run_folder(cell)), len(starts))
         elif cell.point not in refused:
             left[cell] = failed.get(cell)
-    still, plain = (_plainest(campaign.grid.points, method) for method in (FROZEN, REFERENCE))
-    frozen = {} if still is None else runs[still]
-    values = {
-        learner: _by_measure({seed: measures_of(run, frozen.get(seed)) for seed, run in own.items()})
-        for learner, own in runs.items()
-    }
-    reference = {} if plain is None else values[plain]
+    values = {}
+    for learner, own in runs.items():
+        still = _plainest(runs, FROZEN, learner)
+        frozen = {} if still is None else runs[still]
+        values[learner] = _by_measure({seed: measures_of(run, frozen.get(seed)) for seed, run in own.items()})
     resampled = _resampled(campaign, runs, len(starts), population)
-    learners = [
-        LearnerResult(
-            learner,
-            runs[learner],
-            values[learner],
-            {} if learner == plain else _differences(values[learner], reference),
-            {}
-            if plain is None or learner == plain
-            else compared(values[learner], reference, resampled[learner], resampled[plain]),
-        )
-        for learner in campaign.grid.points
-        if learner not in refused
-    ]
+    learners = []
+    for learner in campaign.grid.points:
+        if learner in refused:
+            continue
+        plain = _plainest(runs, REFERENCE, learner)
+        differences: dict[str, Estimate] = {}
+        people: dict[str, Estimate] = {}
+        if plain is not None and plain != learner:
+            differences = _differences(values[learner], values[plain])
+            people = compared(values[learner], values[plain], resampled[learner], resampled[plain])
+        learners.append(LearnerResult(learner, runs[learner], values[learner], differences, people))
     return Results(starts, learners, left, refused)
 
 
@@ -193,9 +189,9 @@ def _differences(
     return {name: estimate for name, estimate in found.items() if estimate is not None}
 
 
-def _plainest(learners: Iterable[Learner], method: str) -> Learner | None:
-    """Who stands for a method: the one with the fewest options."""
-    own = [learner for learner in learners if learner.method == method]
+def _plainest(learners: Iterable[Learner], method: str, beside: Learner) -> Learner | None:
+    """Who stands for a method beside a learner: of those with the same privacy the one with the fewest options."""
+    own = [learner for learner in learners if learner.method == method and learner.privacy == beside.privacy]
     return min(own, key=lambda learner: len(learner.options), default=None)
 
 

@@ -106,6 +106,8 @@ def _notes(results: Results) -> list[str]:
         )
     else:
         notes.append("One seed: nothing is known of the spread; give --seeds.")
+    if len({result.learner.privacy for result in results.finished}) > 1:
+        notes.append(f"Differences are to {REFERENCE} with the same epsilon.")
     if any(result.people for result in results.finished):
         notes.append(
             "Over people and seeds: users are resampled, each with all that was measured of them, and the variance over seeds is added: "

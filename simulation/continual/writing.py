@@ -68,6 +68,7 @@ def _method(result: LearnerResult, results: Results) -> dict[str, Any]:
     of_retrain = {name: results.of_retrain(result, name) for name in ("rounds", "clients", "seconds", "bytes")}
     return {
         "method": result.learner.label,
+        **({} if result.learner.privacy is None else {"privacy": dict(result.learner.privacy.table)}),
         "seeds": list(result.runs),
         "measures": {name: _interval(result.estimate(name)) for name in result.values},
         "difference": {name: _interval(estimate) for name, estimate in result.differences.items()},

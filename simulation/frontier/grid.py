@@ -25,9 +25,14 @@ class Point:
         return self.unit if self.mechanism is None else f"{self.unit}, {self.mechanism}"
 
     @property
+    def budget(self) -> str:
+        """In words, without unit and mechanism."""
+        return "no privacy" if self.epsilon is None else f"epsilon {written(self.epsilon)}"
+
+    @property
     def label(self) -> str:
         """In words."""
-        return "no privacy" if self.epsilon is None else f"{self.line}, epsilon {written(self.epsilon)}"
+        return self.budget if self.epsilon is None else f"{self.line}, {self.budget}"
 
     @property
     def name(self) -> str:

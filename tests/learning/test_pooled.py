@@ -86,3 +86,35 @@ def test_a_step_is_adams(study):
     clear = np.abs(gradients) > 1e-4
     np.testing.assert_allclose(moved[clear], -0.01 * np.sign(gradients[clear]), rtol=1e-3)
     assert clear.sum() > 100
+
+
+def test_examples_draw_their_own_negatives_where_they_are_to(small, study_of):
+    drawn = {}
+    for own in (False, True):
+        trainer = pooled(study_of(small(central={"batch": 16, "own_negatives": own})))
+        met, forward = [], trainer.model.forward
+        trainer.model.forward = lambda items, beside, negatives, *rest, met=met, forward=forward: (
+            met.append(negatives) or forward(items, beside, negatives, *rest)
+        )
+        trainer.epoch(0, 1)
+        drawn[own] = met[0]
+    assert [tuple(negatives.shape) for negatives in drawn.values()] == [(1, 7), (16, 7)]
+    assert len(torch.unique(drawn[True], dim=0)) > 10
+
+
+def test_by_position_every_target_weighs_the_same(small, study_of):
+    """The loss of one batch is then the mean over all targets in it."""
+    study = study_of(small(learning={"examples": "windows"}, central={"batch": 10_000, "weighting": "position"}))
+    trainer = pooled(study)
+    seen = []
+
+    def look(batch, masks, share, known, rng):
+        seen.append((batch.weight.sum(dim=1), share))
+        return 0.0
+
+    trainer._step = look
+    trainer.epoch(0, 1)
+    targets, share = seen[0]
+    assert len(set(targets.tolist())) > 2
+    torch.testing.assert_close(share / targets, (len(share) / targets.sum()).expand(len(share)))
+    torch.testing.assert_close(share.mean(), torch.tensor(1.0))

@@ -1,6 +1,7 @@
 """What users took right after the item that this user took last: first-order transitions."""
 
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -11,7 +12,9 @@ from everbloom.data.events import EventLog
 from everbloom.data.ranges import flat_ranges
 from everbloom.data.timeline import Timeline
 from everbloom.evaluation.histories import history_items
+from everbloom.evaluation.past import Past
 from everbloom.evaluation.training_events import item_counts, training_rows
+from everbloom.methods import Baseline
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,3 +59,15 @@ class Markov:
         # A follower stands once in an item's list and an owner has one last item, so no cell is hit twice.
         scores[owner[which], self.follower[place]] += self.count[place]
         return torch.from_numpy(scores)
+
+
+class MarkovBaseline(Baseline):
+    """Centralised reference, reads everybody's events: how often an item directly followed the user's last one in anybody's training positives
+    (a first-order Markov chain, maximum likelihood); popularity breaks ties."""
+
+    name: Literal["markov"] = "markov"
+    reads: ClassVar[str] = "everybody"
+
+    def fit(self, past: Past) -> Markov:
+        """See `Baseline`."""
+        return Markov.fit(past.timeline, past.period)

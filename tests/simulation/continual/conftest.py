@@ -59,14 +59,18 @@ def tiny_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def compare(tiny_file: Path) -> Callable[..., tuple[Results, str]]:
-    """(methods, seeds, out, overrides) -> the results and what was printed."""
+    """(methods, seeds, out, overrides, epsilons) -> the results and what was printed."""
 
     def run(
-        methods: str = "frozen,finetune", seeds: int = 2, out: str = "out", overrides: tuple[str, ...] = ()
+        methods: str = "frozen,finetune",
+        seeds: int = 2,
+        out: str = "out",
+        overrides: tuple[str, ...] = (),
+        epsilons: tuple[str, ...] = (),
     ) -> tuple[Results, str]:
         stream = io.StringIO()
         console = Console(file=stream, width=80, color_system=None)
-        found = run_comparison(tiny_file, overrides, [methods], seeds, Path(out), console)
+        found = run_comparison(tiny_file, overrides, [methods], seeds, Path(out), console, epsilons)
         return found, stream.getvalue()
 
     return run
