@@ -7,7 +7,7 @@ from everbloom.data.home import feature_cache
 from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
-from everbloom.errors import DataError
+from everbloom.errors import ConfigError, DataError
 from everbloom.experiment import Experiment
 from everbloom.learning.places import check_places
 from everbloom.methods import ContinualMethod, Progress
@@ -115,6 +115,11 @@ class Study:
 
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
     """Prepares the data and the features (both cached). Raises `InputError` if experiment and data do not fit."""
+    if experiment.baseline is not None:
+        raise ConfigError(
+            f"[baseline]: {experiment.baseline.name} has a model of its own, which only `everbloom run` trains and `report`, `compare` and `watch` "
+            "show; remove [baseline]"
+        )
     dataset = prepare(experiment.data, preparing)
     if experiment.model.user.gaps:
         dataset.events.check_time("model.user.gaps")

@@ -1,9 +1,13 @@
 """Central measurements of a federation: on validation, on a new period before it is learnt, and on past periods after it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.config import EvaluationConfig
 from everbloom.data.candidates import load_candidates
+from everbloom.data.drawn_candidates import DRAWN, drawn_candidates
 from everbloom.data.timeline import Split
 from everbloom.evaluation.baselines.popularity import Popularity
 from everbloom.evaluation.evaluator import EachCase, Evaluator, Part, Scorer
@@ -22,7 +26,11 @@ def evaluator_of(study: Study) -> Evaluator:
     evaluation = study.experiment.evaluation
     stored = None
     if evaluation.candidates is not None:
-        stored = load_candidates(study.dataset, study.experiment.data, evaluation.candidates)
+        stored = (
+            drawn_candidates(study.timeline)
+            if evaluation.candidates == DRAWN
+            else load_candidates(study.dataset, study.experiment.data, evaluation.candidates)
+        )
     return Evaluator(
         study.timeline, evaluation, candidates=stored, seed=study.experiment.seed, membership=study.membership
     )
@@ -40,6 +48,12 @@ def check_measurements(study: Study) -> None:
             evaluator.measured(period, "test", now=period)
             if study.membership.panel.any():
                 evaluator.measured(period, "test", now=study.timeline.periods - 1, part="panel")
+
+
+def selected(records: Sequence[Record], evaluation: EvaluationConfig) -> float:
+    """Of a validation's records, the value that selects: over all users, which come first among those of a protocol."""
+    chosen = next(record for record in records if record["protocol"] == evaluation.select_protocol)
+    return float(chosen[evaluation.select])
 
 
 class Measuring:
@@ -63,6 +77,11 @@ class Measuring:
                 scorer, model=MODEL, period=period, round=0, split="validation", subset=True, now=period
             )
         )
+
+    def beside(self, scorer: Scorer, model: str, split: Split, period: int, round: int) -> list[Record]:
+        """Another model of the same federation, under a name of its own. Returns the records over all users."""
+        records = self._measure(scorer, split, period, now=period, round=round, model=model)
+        return [record for record in records if record["slice"] == "all"]
 
     def validate_baseline(self, period: int) -> None:
         """Popularity on a period's validation."""
@@ -149,7 +168,7 @@ class Measuring:
         return keep
 
     def _selected(self, records: list[Record]) -> float:
-        return float(records[0][self.study.experiment.evaluation.select])
+        return selected(records, self.study.experiment.evaluation)
 
     def _record(self, records: list[Record]) -> list[Record]:
         for record in records:
