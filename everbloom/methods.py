@@ -307,6 +307,8 @@ class FederatedBaseline(Method):
 
     paper: ClassVar[str]
     """Where it was published."""
+    own_items: ClassVar[bool] = False
+    """Whether the paper scores with each client's own item embedding, as trained in the round and not averaged; else with the server's."""
     dim: PositiveInt = 32
     """Width of the item embedding."""
     negatives: PositiveInt = 4
@@ -335,13 +337,16 @@ class FederatedBaseline(Method):
     def logits(self, own: "Mapping[str, torch.Tensor]", items: "torch.Tensor") -> "torch.Tensor":
         """[clients, n] from the clients' parameters `own` [clients, ...] and item embeddings [clients, n, dim]."""
 
-    def received(self, state: "State", clients: "Clients") -> "Mapping[str, torch.Tensor]":
-        """The parameters [users, ...] that clients score with once they have received `state`, the result of the round that left them so."""
+    def received(self, state: "State", clients: "Clients", examples: "Iterable[Block]") -> "Mapping[str, torch.Tensor]":
+        """The parameters [users, ...] that clients score with once they have received `state`, the result of the round that left them so.
+
+        `examples`: those of that round once more, for a method that fits something to what is received.
+        """
         users = len(clients.start)
         shared = {
             name: values.expand(users, *values.shape) for name, values in state.shared.items() if name in clients.own
         }
-        return {**state.personal, **shared}
+        return {name: values for name, values in state.personal.items() if name in clients.own} | shared
 
     def traffic(self, state: "State") -> tuple[int, int]:
         """Bytes that one client sends and receives in a round; the papers send every shared parameter both ways."""
@@ -493,6 +498,8 @@ FEDERATED_BASELINES: Registry[FederatedBaseline] = Registry(
     {
         "fedmf": "everbloom.federated_baselines.fedmf:FedMF",
         "fedncf": "everbloom.federated_baselines.fedncf:FedNCF",
+        "fedrecon": "everbloom.federated_baselines.fedrecon:FedRecon",
         "pfedrec": "everbloom.federated_baselines.pfedrec:PFedRec",
+        "gpfedrec": "everbloom.federated_baselines.gpfedrec:GPFedRec",
     },
 )

@@ -24,13 +24,15 @@ def averaged(state: State, clients: Clients, participants: torch.Tensor) -> Stat
 def gathered(state: State, blocks: Iterable[tuple[torch.Tensor, Clients]]) -> Clients:
     """All clients [users] of one round, from (users, those clients) of each block; who is in none holds what was sent."""
     users = len(next(iter(state.personal.values())))
-    own = {name: values.clone() for name, values in state.personal.items()}
-    own |= {name: values.repeat(users, *[1] * values.dim()) for name, values in state.shared.items() if name != ITEMS}
+    known = state.personal | {
+        name: values.expand(users, *values.shape) for name, values in state.shared.items() if name != ITEMS
+    }
+    own: dict[str, torch.Tensor] = {}
     start, end = torch.zeros(users, dtype=torch.int64), torch.zeros(users, dtype=torch.int64)
     items, embeddings = [], []
     for done, (which, clients) in _placed(blocks):
         for name, values in clients.own.items():
-            own[name][which] = values
+            own.setdefault(name, known[name].clone())[which] = values
         start[which], end[which] = done + clients.start, done + clients.end
         items.append(clients.item)
         embeddings.append(clients.embedding)

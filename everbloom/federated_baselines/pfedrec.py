@@ -23,6 +23,7 @@ class PFedRec(FederatedBaseline):
 
     name: Literal["pfedrec"]
     paper: ClassVar[str] = "Zhang et al., IJCAI 2023"
+    own_items: ClassVar[bool] = True
     score_rate: PositiveFloat = 0.1
     """Learning rate of the score function."""
     item_rate: PositiveFloat = 13456.0

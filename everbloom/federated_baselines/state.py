@@ -1,6 +1,5 @@
 """What the federation of a baseline knows between rounds, and what its clients hold after one."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,8 +12,8 @@ ITEMS = "items"
 class State:
     """`shared`: what the server holds, `ITEMS` among it. `personal` [users, ...]: what stays on the clients."""
 
-    shared: Mapping[str, torch.Tensor]
-    personal: Mapping[str, torch.Tensor]
+    shared: dict[str, torch.Tensor]
+    personal: dict[str, torch.Tensor]
 
     def flat(self) -> torch.Tensor:
         """All of it as one float32 vector, shared parameters first."""
@@ -36,7 +35,7 @@ class Clients:
     rows `item[start[c]:end[c]]` with the values `embedding[start[c]:end[c]]`, and every other row as it was sent.
     """
 
-    own: Mapping[str, torch.Tensor]
+    own: dict[str, torch.Tensor]
     start: torch.Tensor
     end: torch.Tensor
     item: torch.Tensor

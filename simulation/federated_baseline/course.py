@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -10,9 +11,10 @@ from numpy.typing import NDArray
 from everbloom.data.prepare import prepare
 from everbloom.data.timeline import Timeline
 from everbloom.errors import ConfigError
+from everbloom.evaluation.evaluator import Scorer
 from everbloom.experiment import Experiment
 from everbloom.federated_baselines.averaging import gathered
-from everbloom.federated_baselines.block import blocks
+from everbloom.federated_baselines.block import Block, blocks
 from everbloom.federated_baselines.positives import Positives
 from everbloom.federated_baselines.scoring import AggregatedScorer, OwnScorer
 from everbloom.federated_baselines.state import ITEMS, Clients, State
@@ -25,7 +27,9 @@ from server.run_directory import RunDirectory
 from server.state import Best, FederationState
 
 AGGREGATED = "aggregated"
-"""The model beside the federated one: the same round, scored with the server's item embedding."""
+"""The model beside the federated one where a paper scores with each client's own item embedding: the same round, scored with the server's."""
+OWN_ITEMS = "own-items"
+"""The model beside it where a paper scores with the server's."""
 
 
 def open_baseline(experiment: Experiment, preparing: Progress) -> Study:
@@ -99,21 +103,22 @@ class Course:
 
     def _trained(self, begin: NDArray[np.float32], number: int) -> tuple[Clients, State]:
         """(the clients after a round's local training, what the server makes of them), from the round's begin and number alone."""
-        before, seed = self._state(begin), self.study.experiment.seed
-        work = blocks(self.positives, self.method, seed, number)
-        clients = gathered(
-            before, ((torch.from_numpy(block.users), self.method.train(before, block)) for block in work)
-        )
+        before = self._state(begin)
+        trained = ((torch.from_numpy(block.users), self.method.train(before, block)) for block in self._blocks(number))
+        clients = gathered(before, trained)
         return clients, self.method.aggregate(before, clients, self.participants)
+
+    def _blocks(self, number: int) -> Iterator[Block]:
+        return blocks(self.positives, self.method, self.study.experiment.seed, number)
 
     def _state(self, flat: NDArray[np.float32]) -> State:
         return self.initial.from_flat(torch.from_numpy(flat))
 
     def _validate(self, begin: NDArray[np.float32], clients: Clients, after: State) -> None:
         """Measures a round; the best is kept by what it began with."""
-        own, aggregated = self._scorers(begin, clients, after)
-        value = self.measuring.validate(own, 0, self.state.round)
-        self.measuring.beside(aggregated, AGGREGATED, "validation", 0, self.state.round)
+        published, (name, other) = self._scorers(begin, self.state.round, clients, after)
+        value = self.measuring.validate(published, 0, self.state.round)
+        self.measuring.beside(other, name, "validation", 0, self.state.round)
         if self.state.best is None or value > self.state.best.value:
             self.state.best = Best(value, self.state.round, begin)
 
@@ -121,15 +126,19 @@ class Course:
         best = self.state.best
         if best is None:
             raise ConfigError("federation.rounds: no round has been measured, so there is nothing to test")
-        own, aggregated = self._scorers(best.parameters, *self._trained(best.parameters, best.round))
-        self.state.test += self.measuring.test(own, 0, best.round)
-        self.state.test += self.measuring.beside(aggregated, AGGREGATED, "test", 0, best.round)
+        trained = self._trained(best.parameters, best.round)
+        published, (name, other) = self._scorers(best.parameters, best.round, *trained)
+        self.state.test += self.measuring.test(published, 0, best.round)
+        self.state.test += self.measuring.beside(other, name, "test", 0, best.round)
 
     def _scorers(
-        self, begin: NDArray[np.float32], clients: Clients, after: State
-    ) -> tuple[OwnScorer, AggregatedScorer]:
-        own = OwnScorer(self.method, clients, self._state(begin).shared[ITEMS])
-        return own, AggregatedScorer(self.method, self.method.received(after, clients), after.shared[ITEMS])
+        self, begin: NDArray[np.float32], number: int, clients: Clients, after: State
+    ) -> tuple[Scorer, tuple[str, Scorer]]:
+        """(what the paper measures, the name and the scorer of the other), after a round."""
+        received = self.method.received(after, clients, self._blocks(number))
+        own: Scorer = OwnScorer(self.method, clients, self._state(begin).shared[ITEMS])
+        aggregated: Scorer = AggregatedScorer(self.method, received, after.shared[ITEMS])
+        return (own, (AGGREGATED, aggregated)) if self.method.own_items else (aggregated, (OWN_ITEMS, own))
 
     def _account(self, seconds: float) -> None:
         count = len(self.participants)
