@@ -14,6 +14,7 @@ from everbloom.methods import (
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
+    FEDERATED_BASELINES,
     MECHANISMS,
     MODALITIES,
     OBJECTIVES,
@@ -45,6 +46,7 @@ def experiment_reference() -> str:
         USER_MODELS,
         EXPLORATIONS,
         TRACKERS,
+        FEDERATED_BASELINES,
     ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:

@@ -17,6 +17,7 @@ from everbloom.methods import (
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
+    FEDERATED_BASELINES,
     MECHANISMS,
     MODALITIES,
     OBJECTIVES,
@@ -40,6 +41,7 @@ FAMILIES = [
     USER_MODELS,
     EXPLORATIONS,
     TRACKERS,
+    FEDERATED_BASELINES,
 ]
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},
