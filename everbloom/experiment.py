@@ -12,6 +12,7 @@ import tomli_w
 from pydantic import Field, ValidationError, model_validator
 
 from everbloom.config import (
+    BaselineConfig,
     CentralConfig,
     ContinualConfig,
     DataConfig,
@@ -44,6 +45,8 @@ class Experiment(Table):
     continual: ContinualConfig | None = None
     population: PopulationConfig | None = None
     feedback: FeedbackConfig | None = None
+    baseline: BaselineConfig | None = None
+    """A published federated recommender, trained as its paper says, instead of [model] and [learning]."""
     evaluation: EvaluationConfig = EvaluationConfig()
     central: CentralConfig = CentralConfig()
     runtime: RuntimeConfig = RuntimeConfig()
@@ -75,7 +78,35 @@ class Experiment(Table):
                 f'protocol.repeats: under protocol.name = "{self.protocol.name}" what is to be found is always ranked; '
                 'use protocol.name = "timeline", or protocol.repeats = false'
             )
+        if self.baseline is not None:
+            self._check_baseline(self.baseline.name)
         return self
+
+    def _check_baseline(self, name: str) -> None:
+        """Raises `ValueError` for what a published baseline has no place for: it would be ignored."""
+        if self.privacy.unit != "none":
+            raise ValueError(
+                f"[privacy] with [baseline]: {name} has no privacy guarantee, because the rows of a device's upload show which items its user "
+                "has met and nothing clips or hides them; remove [privacy], or remove [baseline] to train the private recommender"
+            )
+        if self.protocol.name != "leave-one-out":
+            raise ValueError(
+                'baseline: the papers know one period and measure each user\'s last item; set protocol.name = "leave-one-out"'
+            )
+        for table in ("privacy", "model", "learning", "continual", "population", "feedback", "central", "runtime"):
+            if getattr(self, table) != type(self).model_fields[table].get_default(call_default_factory=True):
+                raise ValueError(f"[{table}] with [baseline]: {name} does not read it; remove [{table}]")
+        read = {"rounds", "checkpoint_every"}
+        set_otherwise = [
+            key
+            for key, field in FederationConfig.model_fields.items()
+            if key not in read and getattr(self.federation, key) != field.get_default(call_default_factory=True)
+        ]
+        if set_otherwise:
+            raise ValueError(
+                f"federation.{set_otherwise[0]} with [baseline]: in {name} every client takes part in every round and the paper's aggregation "
+                f"follows; of [federation] it reads {' and '.join(sorted(read))}; remove the key"
+            )
 
     def rounds(self, period: int) -> int:
         """Rounds of a period: those that count, and those that learn."""

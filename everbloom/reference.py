@@ -15,6 +15,7 @@ from everbloom.methods import (
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
+    FEDERATED_BASELINES,
     MECHANISMS,
     MODALITIES,
     OBJECTIVES,
@@ -47,6 +48,7 @@ def experiment_reference() -> str:
         USER_MODELS,
         EXPLORATIONS,
         TRACKERS,
+        FEDERATED_BASELINES,
     ]
     sections = [_HEAD, *_tables(Experiment, "")]
     for family in families:

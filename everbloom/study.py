@@ -142,6 +142,11 @@ class Study:
 
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
     """Prepares the data and the features (both cached). Raises `InputError` if experiment and data do not fit."""
+    if experiment.baseline is not None:
+        raise ConfigError(
+            f"[baseline]: {experiment.baseline.name} has a model of its own, which only `everbloom run` trains and `report`, `compare` and `watch` "
+            "show; remove [baseline]"
+        )
     dataset = prepare(experiment.data, preparing)
     if not len(dataset.events):
         _check_without_events(experiment)

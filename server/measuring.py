@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.config import EvaluationConfig
 from everbloom.data.candidates import load_candidates
+from everbloom.data.drawn_candidates import DRAWN, drawn_candidates
 from everbloom.data.timeline import Split
 from everbloom.errors import ConfigError
 from everbloom.evaluation.baselines.popularity import Popularity
@@ -27,7 +29,11 @@ def evaluator_of(study: Study) -> Evaluator:
     evaluation = study.experiment.evaluation
     stored = None
     if evaluation.candidates is not None:
-        stored = load_candidates(study.dataset, study.experiment.data, evaluation.candidates)
+        stored = (
+            drawn_candidates(study.timeline)
+            if evaluation.candidates == DRAWN
+            else load_candidates(study.dataset, study.experiment.data, evaluation.candidates)
+        )
     return Evaluator(
         study.timeline, evaluation, candidates=stored, seed=study.experiment.seed, membership=study.membership
     )
@@ -60,6 +66,12 @@ def _check_devices(study: Study) -> None:
         _ = study.plan.query
 
 
+def selected(records: Sequence[Record], evaluation: EvaluationConfig) -> float:
+    """Of a validation's records, the value that selects: over all users, which come first among those of a protocol."""
+    chosen = next(record for record in records if record["protocol"] == evaluation.select_protocol)
+    return float(chosen[evaluation.select])
+
+
 class Measuring:
     """Measures scorers, writes the records and tells the observer."""
 
@@ -81,6 +93,11 @@ class Measuring:
                 scorer, model=MODEL, period=period, round=0, split="validation", subset=True, now=period
             )
         )
+
+    def beside(self, scorer: Scorer, model: str, split: Split, period: int, round: int) -> list[Record]:
+        """Another model of the same federation, under a name of its own. Returns the records over all users."""
+        records = self._measure(scorer, split, period, now=period, round=round, model=model)
+        return [record for record in records if record["slice"] == "all"]
 
     def validate_baseline(self, period: int) -> None:
         """Popularity on a period's validation."""
@@ -171,7 +188,7 @@ class Measuring:
         self._record([device_record(told, reasons, period, round)])
 
     def _selected(self, records: list[Record]) -> float:
-        return float(records[0][self.study.experiment.evaluation.select])
+        return selected(records, self.study.experiment.evaluation)
 
     def _record(self, records: list[Record]) -> list[Record]:
         for record in records:

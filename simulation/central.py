@@ -12,7 +12,7 @@ from everbloom.learning.counting import Votes
 from everbloom.learning.pooled import PooledTrainer
 from everbloom.study import Study
 from server.counting import Counting
-from server.measuring import evaluator_of
+from server.measuring import evaluator_of, selected
 from server.summary import mean_by_protocol
 
 MODEL = "central"
@@ -58,7 +58,7 @@ def _train_period(
     for epoch in range(1, experiment.central.epochs + 1):
         loss = trainer.epoch(period, epoch)
         records = evaluator.measure(scorer(), model=MODEL, period=period, round=epoch, split="validation", subset=True)
-        value = float(records[0][experiment.evaluation.select])
+        value = selected(records, experiment.evaluation)
         tell(epoch, loss, value)
         if value > best:
             best, best_epoch, parameters = value, epoch, study.layout.flat(model)

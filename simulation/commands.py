@@ -16,6 +16,7 @@ from server.run_directory import RunDirectory, refuse_existing
 from server.tracking import check_tracking
 from simulation.central import train_centrally
 from simulation.console import RunConsole, elapsed, progress_bar
+from simulation.federated_baseline.command import check_baseline, resume_baseline, start_baseline
 from simulation.population.forecast import Forecast, forecast
 from simulation.population.population import open_population
 from simulation.run import check_masks, check_memory, check_personal, check_runtime, free_directory, run_in_process
@@ -30,6 +31,11 @@ def start_run(path: Path, overrides: Iterable[str], out: Path | None, console: C
 def start_experiment(experiment: Experiment, path_out: Path, console: Console) -> dict[str, Any]:
     """Runs a resolved experiment; raises `InputError` before anything is written if something is wrong with it."""
     check_tracking(experiment)
+    if experiment.baseline is not None:
+        summary = start_baseline(experiment, path_out, console)
+        print_summary(console, summary)
+        _print_place(console, path_out)
+        return summary
     if experiment.runtime.name == "flower":
         from simulation.flower import run_on_superlink
 
@@ -52,6 +58,11 @@ def start_experiment(experiment: Experiment, path_out: Path, console: Console) -
 def resume_run(path: Path, console: Console) -> dict[str, Any]:
     """`everbloom run --resume DIR`."""
     run = RunDirectory.open(path)
+    if run.experiment.baseline is not None:
+        summary = resume_baseline(run, console)
+        print_summary(console, summary)
+        _print_place(console, path)
+        return summary
     return _federate(study_with_progress(run.experiment, console), run, console, resume=True)
 
 
@@ -76,6 +87,9 @@ def _print_place(console: Console, path: Path) -> None:
 def check_experiment(path: Path, overrides: Iterable[str], console: Console) -> None:
     """`everbloom check`."""
     experiment = load_experiment(path, overrides)
+    if experiment.baseline is not None:
+        check_baseline(experiment, console)
+        return
     study = study_with_progress(experiment, console)
     check_measurements(study)
     check_masks(study)

@@ -19,6 +19,7 @@ from everbloom.methods import (
     BASELINES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
+    FEDERATED_BASELINES,
     MECHANISMS,
     MODALITIES,
     OBJECTIVES,
@@ -44,6 +45,7 @@ FAMILIES = [
     EXPLORATIONS,
     BASELINES,
     TRACKERS,
+    FEDERATED_BASELINES,
 ]
 OPTIONS = {
     "table": {"path": "events.csv", "user": "u", "item": "i"},

@@ -4,6 +4,7 @@ Only what stands here can be set. What a device may spend, its clip and its nois
 the plan also reads what an example is and how many steps a round takes.
 """
 
+from everbloom.config.baseline import BaselineConfig
 from everbloom.config.data import BehaviourName, CleaningConfig, DataConfig, LabelConfig, ProtocolConfig
 from everbloom.config.evaluation import CentralConfig, DeviceEvaluationConfig, EvaluationConfig
 from everbloom.config.federation import EarlyStopConfig, FederationConfig
@@ -23,6 +24,7 @@ __all__ = [
     "PACKAGED",
     "AdaptersConfig",
     "BandwidthConfig",
+    "BaselineConfig",
     "BehaviourName",
     "CentralConfig",
     "CleaningConfig",

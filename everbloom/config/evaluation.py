@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from everbloom.registry import Table
 
@@ -31,9 +31,12 @@ class EvaluationConfig(Table):
     """Rounds between evaluations on validation."""
     k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = (5, 10, 20)
     select: str = "ndcg@10"
-    """Validation measure (full ranking) that chooses the parameters which are tested."""
+    """Validation measure that chooses the parameters which are tested."""
+    select_protocol: Literal["full", "sampled-99"] = "full"
+    """Which ranking `select` is measured by; `sampled-99`, as in papers, needs `candidates`."""
     candidates: str | None = None
-    """File of stored candidates in the data set's folder: adds the sampled-99 protocol, for comparison with papers only."""
+    """File of stored candidates in the data set's folder, or "drawn", 99 items for each user that the user never met, the same in every run: adds
+    the sampled-99 protocol, for comparison with papers only."""
     max_users: PositiveInt | None = None
     """Validate on a seeded sample of so many users."""
     max_test_users: PositiveInt | None = None
@@ -41,6 +44,14 @@ class EvaluationConfig(Table):
     slices: bool = True
     devices: DeviceEvaluationConfig | None = None
     """Measure on the devices, too; without it no device is asked how good the model is."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "EvaluationConfig":
+        if self.select_protocol == "sampled-99" and self.candidates is None:
+            raise ValueError(
+                'select_protocol: "sampled-99" needs evaluation.candidates, a file of them or "drawn"; set it, or select_protocol = "full"'
+            )
+        return self
 
 
 class CentralConfig(Table):
