@@ -11,6 +11,7 @@ from pydantic_core import PydanticUndefined
 from everbloom.experiment import Experiment
 from everbloom.methods import (
     ADAPTERS,
+    ALGORITHMS,
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
@@ -39,6 +40,7 @@ def experiment_reference() -> str:
         MODALITIES,
         ADAPTERS,
         OBJECTIVES,
+        ALGORITHMS,
         MECHANISMS,
         SERVER_OPTIMIZERS,
         AVAILABILITIES,

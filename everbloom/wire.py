@@ -57,6 +57,8 @@ class Task:
     """Parameters [params] of the model that devices distil from, if they do in this period."""
     catalogue: str | None = None
     """Digest of the catalogue that items are numbered by, where the server says so: a device with another one refuses."""
+    sent: NDArray[np.float32] | None = None
+    """What the server sends beside the model [params], under an algorithm that has it do so."""
 
     def pack(self) -> RecordDict:
         """As a message's content."""
@@ -64,6 +66,8 @@ class Task:
         vectors = {"flat": Array(self.parameters)}
         if self.teacher is not None:
             vectors["teacher"] = Array(self.teacher)
+        if self.sent is not None:
+            vectors["sent"] = Array(self.sent)
         return RecordDict(
             {
                 "parameters": ArrayRecord(vectors),
@@ -98,6 +102,7 @@ class Task:
                 clip_norm=_positive(record["clip_norm"]) if "clip_norm" in record else None,
                 teacher=vectors["teacher"].numpy() if "teacher" in vectors else None,
                 catalogue=str(record["catalogue"]) if "catalogue" in record else None,
+                sent=vectors["sent"].numpy() if "sent" in vectors else None,
             )
         except _UNREADABLE as error:
             raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None

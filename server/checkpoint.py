@@ -32,6 +32,7 @@ def save_checkpoint(
     arrays |= {f"optimizer.{key}": value for key, value in state.optimizer.items()}
     arrays |= {f"mechanism.{key}": value for key, value in state.mechanism.items()}
     arrays |= {f"memory.{key}": value for key, value in state.memory.items()}
+    arrays |= {f"algorithm.{key}": value for key, value in state.algorithm.items()}
     if state.best is not None:
         arrays["best"] = state.best.parameters
     temporary = folder / f".{name}.tmp"
@@ -124,6 +125,7 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:
         last_asked=arrays["last_asked"],
         mechanism=_of("mechanism.", arrays),
         memory=_of("memory.", arrays),
+        algorithm=_of("algorithm.", arrays),
         period=header["period"],
         round=header["round"],
         best=None if best is None else Best(best["value"], best["round"], arrays["best"]),

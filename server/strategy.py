@@ -16,6 +16,7 @@ from everbloom.methods import ServerOptimizer
 from everbloom.models.layout import ParameterLayout
 from everbloom.privacy.opening import MeanOfReplies, State, SumOpening
 from everbloom.wire import TRAIN, Task, Terms, Update
+from server.algorithm import ServerAlgorithm
 from server.counting import Counting
 from server.noise import ServerNoise, secret_noise
 
@@ -57,6 +58,8 @@ class FlatStrategy(Strategy):
     """The items that people can have met until the end of what is counted in the next round; None: it does not count."""
     catalogue: str | None = None
     """Digest of the catalogue that items are numbered by; None: devices are not told."""
+    algorithm: ServerAlgorithm | None = None
+    """The federated algorithm's part, if the experiment has one."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -82,6 +85,7 @@ class FlatStrategy(Strategy):
             clip_norm=bound,
             teacher=self.teacher,
             catalogue=self.catalogue,
+            sent=None if self.algorithm is None else self.algorithm.sent,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
@@ -127,8 +131,11 @@ class FlatStrategy(Strategy):
             self.mechanism = self.opening.counted(self.mechanism, opened.state)
             counted = self.counting.counted(self._parameters, opened.mean, server_round, self.there, bound)
             return ArrayRecord({"flat": Array(counted)}), metrics
+        mean, memory = opened.mean, None
+        if self.algorithm is not None:
+            mean, memory = self.algorithm.combined(mean, clients)
         pulled = None if self.pull is None else self.pull(self._parameters)
-        mean = opened.mean if pulled is None else opened.mean + pulled
+        mean = mean if pulled is None else mean + pulled
         with np.errstate(over="ignore", invalid="ignore"):
             moved, state = self.optimizer.apply(self.state, self._parameters, mean)
         if self.counting is not None:
@@ -139,6 +146,8 @@ class FlatStrategy(Strategy):
                 "or learning.learning_rate"
             )
         self.state, self.mechanism = state, opened.state
+        if self.algorithm is not None and memory is not None:
+            self.algorithm.memory = memory
         self.released = opened.mean
         return ArrayRecord({"flat": Array(moved)}), metrics
 

@@ -14,6 +14,7 @@ from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
 from everbloom.methods import (
     ADAPTERS,
+    ALGORITHMS,
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
@@ -34,6 +35,7 @@ FAMILIES = [
     MODALITIES,
     ADAPTERS,
     OBJECTIVES,
+    ALGORITHMS,
     MECHANISMS,
     SERVER_OPTIMIZERS,
     AVAILABILITIES,
