@@ -30,7 +30,7 @@ from everbloom.wire import Task, Terms, Update
 
 
 class DevicePersonal(Protocol):
-    """What a device has learnt for itself; it stays here."""
+    """What a device keeps from round to round, its personal parameters and what its algorithm remembers; it stays here."""
 
     def load(self, task: Task, size: int) -> NDArray[np.float32]:
         """[size] from the federation that the task belongs to; zeros if nothing was learnt in it yet."""
@@ -65,7 +65,7 @@ class Device:
     secure: SecureDevice | None = None
     """Its part in secure aggregation; None: it takes part in none."""
     personal: DevicePersonal | None = None
-    """Where its personal parameters are kept; None: it cannot train a model that has any."""
+    """Where it keeps numbers from round to round; None: it cannot train where there are any."""
     unmasked: bool = False
     """Whether it answers in clear under a plan that counts on masks. In a simulation alone, where the sum is the same."""
 
@@ -95,11 +95,11 @@ class Device:
         task = asked.task
         bench = self._bench(task)
         query = CountingQuery() if bench.plan is None else bench.plan.query
-        personal = self._personal(bench, task)
+        kept = self._kept(bench, task)
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
         noise = self.randomness.evaluation_noise(task.period, task.round) if query.device_noise else None
-        sums = query.answer(own_measures(bench, asked, self.events, personal), noise)
+        sums = query.answer(own_measures(bench, asked, self.events, kept), noise)
         if bench.plan is not None:
             self.ledger.commit(bench.plan, task.period, task.round)
         return Tally(sums)
@@ -109,21 +109,23 @@ class Device:
         bench.check(task)
         return bench
 
-    def _personal(self, bench: Workbench, task: Task) -> NDArray[np.float32]:
-        size = bench.layout.size("personal")
-        if size == 0:
+    def _kept(self, bench: Workbench, task: Task) -> NDArray[np.float32]:
+        if bench.kept == 0:
             return np.zeros(0, dtype=np.float32)
         if self.personal is None:
-            raise InputError("this device has no place for personal parameters; set model.user.personal = false")
-        return self.personal.load(task, size)
+            raise InputError(
+                "this device has no place for what it would keep from round to round; set model.user.personal = false and leave out "
+                "learning.algorithm"
+            )
+        return self.personal.load(task, bench.kept)
 
     def _finished(self, bench: Workbench, task: Task) -> NDArray[Any]:
         """What may leave the device: charged, trained, released as the plan says."""
-        personal = self._personal(bench, task)
+        kept = self._kept(bench, task)
         if bench.plan is not None:
             self.ledger.reserve(bench.plan, task.period, task.round)
         counts = task.terms.model.counts_in(task.round)
-        delta = self._vote(bench, task) if counts else self._learnt(bench, task, personal)
+        delta = self._vote(bench, task) if counts else self._learnt(bench, task, kept)
         if bench.plan is not None:
             self.ledger.commit(bench.plan, task.period, task.round)
         return delta
@@ -140,18 +142,18 @@ class Device:
         voters = Voters(self.events, weight, task.window, lambda: (randomness,), examples)
         return count_each(bench.plan, bench.layout, voters, task.clip_norm)[0]  # type: ignore[no-any-return]
 
-    def _learnt(self, bench: Workbench, task: Task, personal: NDArray[np.float32]) -> NDArray[Any]:
+    def _learnt(self, bench: Workbench, task: Task, kept: NDArray[np.float32]) -> NDArray[Any]:
         """The answer to a round that learns."""
         draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
         # Negatives may come from the public seed: they are uniform over the items that there are and tell nothing about the device.
         known = known_items(bench.first_seen, task.window)
         negatives = draw_negatives(known, task.terms.learning.negatives, draws)
-        examples = self._examples(bench, task, draws, negatives, personal)
+        examples = self._examples(bench, task, draws, negatives, kept)
         randomness = self.randomness.draws(task.period, task.round)
         bench.trainer.learn_from(task.teacher)
-        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness, personal)
-        if self.personal is not None and len(personal):
-            self.personal.save(task, personal)
+        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness, kept, task.sent)
+        if self.personal is not None and len(kept):
+            self.personal.save(task, kept)
         if bench.plan is not None and (release := bench.plan.release) is not None:
             bound = bench.plan.clip_norm if task.clip_norm is None else task.clip_norm
             delta = release.finish(torch.from_numpy(delta)[None], bound, [randomness.noise])[0]
@@ -163,7 +165,7 @@ class Device:
         task: Task,
         draws: PublicDraws,
         negatives: torch.Tensor,
-        personal: NDArray[np.float32],
+        kept: NDArray[np.float32],
     ) -> Examples:
         """What is learnt in a round: the window's targets, and what is rehearsed beside them."""
         terms, events, length = task.terms, self.events, task.terms.model.user.history
@@ -171,7 +173,7 @@ class Device:
 
         def losses() -> NDArray[np.float32]:
             old, _ = old_examples(events, weight, task.window, terms.learning, length, draws)
-            return bench.trainer.losses(task.parameters, old, negatives, personal)
+            return bench.trainer.losses(task.parameters, old, negatives, kept)
 
         old_targets = None
         if terms.continual is not None and terms.continual.replay is not None and task.period:

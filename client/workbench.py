@@ -10,13 +10,14 @@ from client.scoring import Scoring
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.learning.places import check_places
+from everbloom.learning.steering import kept_size
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.towers.states import TextStates
 from everbloom.models.towers.told import ToldItems
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.privacy.soundness import check_model
+from everbloom.privacy.soundness import check_algorithm, check_model
 from everbloom.wire import Task, Terms
 
 
@@ -31,6 +32,11 @@ class Workbench:
     plan: PrivacyPlan | None
     model: Recommender
 
+    @property
+    def kept(self) -> int:
+        """Numbers that a device keeps from round to round."""
+        return kept_size(self.layout, self.terms.learning)
+
     @cached_property
     def trainer(self) -> LocalTrainer:
         """Trains one client after another; takes the model for itself."""
@@ -44,9 +50,14 @@ class Workbench:
         return Scoring(self.trainer)
 
     def check(self, task: Task) -> None:
-        """Raises `SchemaError` if the server's model is another."""
+        """Raises `SchemaError` if the server's model is another, or what the algorithm has it send beside the model is not there."""
         self.layout.check(task.schema, "the server")
-        for vector in (task.parameters, *([] if task.teacher is None else [task.teacher])):
+        algorithm = self.terms.learning.algorithm
+        if (algorithm is not None and algorithm.sends) != (task.sent is not None):
+            raise SchemaError(
+                f"the server sent {'no' if task.sent is None else 'a'} vector beside the model, which does not go with its learning.algorithm"
+            )
+        for vector in (task.parameters, *(extra for extra in (task.teacher, task.sent) if extra is not None)):
             if vector.dtype != np.float32 or vector.shape != (self.layout.size(),):
                 raise SchemaError(
                     f"the server sent {vector.dtype} parameters of shape {vector.shape}, "
@@ -70,5 +81,6 @@ def build_workbench(
     layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
     if plan is not None:
+        check_algorithm(plan, terms.learning.algorithm)
         check_model(plan, model, layout.names("personal"))
     return Workbench(terms, first_seen, layout, plan, model)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from everbloom.aggregation.updates import Updates
     from everbloom.availability.presence import Presence
+    from everbloom.config import LearningConfig
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
     from everbloom.data.catalog import Catalog
@@ -199,6 +200,63 @@ class AggregationRule(Method):
 
         Updates come in the order of the devices' numbers and are finite. The result may depend on that order among equals alone.
         """
+
+
+class FederatedAlgorithm(Method):
+    """What devices and server do beyond averaging local gradient steps. What an algorithm does not say is done as in FedAvg.
+
+    Pure functions. The device's side is vectorised over clients: `kept` [clients, numbers] is what each of them remembers from round to round, zeros
+    at first, and `sent` [params] is what the server sends beside the model. The server's side are arrays [params], so that a checkpoint holds them.
+    """
+
+    units: ClassVar[tuple[str, ...]] = ()
+    """Privacy units under which a plan's claim covers it; none unless its class says so."""
+    unsound: ClassVar[str] = "what it costs under differential privacy is not known"
+    """Why not under others."""
+    steers: ClassVar[bool] = False
+    """Whether it adds to the gradient of every parameter, touched by a device's examples or not."""
+    sends: ClassVar[bool] = False
+    """Whether the server sends a vector beside the model."""
+
+    @property
+    def proximal(self) -> float:
+        """Strength of a pull towards the parameters that a round begins with, beside `learning.proximal_mu`."""
+        return 0.0
+
+    def check(self, learning: "LearningConfig") -> None:
+        """Raises `ConfigError` if the rest of [learning] does not go with it."""
+
+    def kept(self, parameters: int) -> int:
+        """Numbers that a device with a model of so many shared parameters remembers from round to round."""
+        return 0
+
+    def linear(self, kept: "torch.Tensor", sent: "torch.Tensor | None") -> "torch.Tensor":
+        """[clients, params] added to the gradient of each of a round's steps, if it `steers`."""
+        raise NotImplementedError(f"{self.name} steers no gradient")
+
+    def remembered(
+        self, kept: "torch.Tensor", delta: "torch.Tensor", sent: "torch.Tensor | None", learning: "LearningConfig"
+    ) -> "torch.Tensor":
+        """`kept` after a round in which the clients' parameters moved by `delta` [clients, params]: as trained, before anything is clipped."""
+        return kept
+
+    def begin(self, parameters: "NDArray[np.float32]") -> "dict[str, NDArray[np.float32]]":
+        """The server's memory before the first round; it lasts for all periods, as what devices remember does."""
+        return {}
+
+    def sent(self, memory: "Mapping[str, NDArray[np.float32]]") -> "NDArray[np.float32] | None":
+        """[params] what the server sends beside the model, if it `sends`."""
+        return None
+
+    def combined(
+        self,
+        memory: "Mapping[str, NDArray[np.float32]]",
+        mean_delta: "NDArray[np.float32]",
+        share: float,
+        learning: "LearningConfig",
+    ) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]":
+        """(the update that the server's optimizer applies, memory) of a round's released mean; `share` of all devices took part in it."""
+        return mean_delta, dict(memory)
 
 
 class Mechanism(Method):
@@ -487,6 +545,15 @@ AGGREGATION_RULES: Registry[AggregationRule] = Registry(
         "multi-krum": "everbloom.aggregation.multi_krum:MultiKrum",
         "centred-clipping": "everbloom.aggregation.centred_clipping:CentredClipping",
         "norm-clipping": "everbloom.aggregation.norm_clipping:NormClipping",
+    },
+)
+
+ALGORITHMS: Registry[FederatedAlgorithm] = Registry(
+    "federated algorithm",
+    FederatedAlgorithm,
+    {
+        "feddyn": "everbloom.algorithms.feddyn:FedDyn",
+        "scaffold": "everbloom.algorithms.scaffold:Scaffold",
     },
 )
 

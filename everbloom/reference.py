@@ -12,6 +12,7 @@ from everbloom.experiment import Experiment
 from everbloom.methods import (
     ADAPTERS,
     AGGREGATION_RULES,
+    ALGORITHMS,
     AVAILABILITIES,
     EXPLORATIONS,
     FEATURE_ENCODERS,
@@ -41,6 +42,7 @@ def experiment_reference() -> str:
         MODALITIES,
         ADAPTERS,
         OBJECTIVES,
+        ALGORITHMS,
         MECHANISMS,
         SERVER_OPTIMIZERS,
         AGGREGATION_RULES,

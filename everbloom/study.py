@@ -10,6 +10,7 @@ from everbloom.data.timeline import Timeline, TrainingWindow
 from everbloom.errors import ConfigError, DataError
 from everbloom.experiment import Experiment
 from everbloom.learning.places import check_places
+from everbloom.learning.steering import kept_size
 from everbloom.methods import ContinualMethod, Progress
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.catalogue import features_of, with_searches
@@ -19,7 +20,7 @@ from everbloom.models.towers.states import TextStates, item_states
 from everbloom.models.towers.told import ToldItems, told_items
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.privacy.soundness import check_aggregation, check_model
+from everbloom.privacy.soundness import check_aggregation, check_algorithm, check_model
 from everbloom.wire import Terms
 
 
@@ -72,6 +73,11 @@ class Study:
     def layout(self) -> ParameterLayout:
         """The parameters' layout."""
         return layout_of(self.new_model())
+
+    @property
+    def kept(self) -> int:
+        """Numbers that each device keeps from round to round: its personal parameters and what its algorithm remembers."""
+        return kept_size(self.layout, self.experiment.learning)
 
     @cached_property
     def terms(self) -> Terms:
@@ -164,7 +170,11 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     study = Study(experiment, dataset, timeline, features, texts, told)
     if experiment.model.user.tower is not None:
         check_places(study.new_model(), experiment.learning)
+    algorithm = experiment.learning.algorithm
+    if algorithm is not None:
+        algorithm.check(experiment.learning)
     if study.plan is not None:
+        check_algorithm(study.plan, algorithm)
         check_model(study.plan, study.new_model(), study.layout.names("personal"))
         check_aggregation(study.plan, experiment.federation.aggregation)
     _check_cohort(study)

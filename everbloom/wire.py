@@ -58,6 +58,8 @@ class Task:
     """Parameters [params] of the model that devices distil from, if they do in this period."""
     catalogue: str | None = None
     """Digest of the catalogue that items are numbered by, where the server says so: a device with another one refuses."""
+    sent: NDArray[np.float32] | None = None
+    """What the server sends beside the model [params], under an algorithm that has it do so."""
     continues: str | None = None
     """The federation that this one goes on from, if it does: what devices have learnt for themselves there holds here."""
 
@@ -72,6 +74,8 @@ class Task:
         vectors = {"flat": Array(self.parameters)}
         if self.teacher is not None:
             vectors["teacher"] = Array(self.teacher)
+        if self.sent is not None:
+            vectors["sent"] = Array(self.sent)
         return RecordDict(
             {
                 "parameters": ArrayRecord(vectors),
@@ -108,6 +112,7 @@ class Task:
                 teacher=vectors["teacher"].numpy() if "teacher" in vectors else None,
                 catalogue=str(record["catalogue"]) if "catalogue" in record else None,
                 continues=str(record["continues"]) if "continues" in record else None,
+                sent=vectors["sent"].numpy() if "sent" in vectors else None,
             )
         except _UNREADABLE as error:
             raise SchemaError(f"message is no task of this version of everbloom: {error!r}") from None

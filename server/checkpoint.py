@@ -33,6 +33,7 @@ def save_checkpoint(
     arrays |= {f"mechanism.{key}": value for key, value in state.mechanism.items()}
     arrays |= {f"aggregation.{key}": value for key, value in state.aggregation.items()}
     arrays |= {f"memory.{key}": value for key, value in state.memory.items()}
+    arrays |= {f"algorithm.{key}": value for key, value in state.algorithm.items()}
     if state.best is not None:
         arrays["best"] = state.best.parameters
     temporary = folder / f".{name}.tmp"
@@ -126,6 +127,7 @@ def _restore(header: dict[str, Any], arrays: dict[str, Any]) -> FederationState:
         mechanism=_of("mechanism.", arrays),
         aggregation=_of("aggregation.", arrays),
         memory=_of("memory.", arrays),
+        algorithm=_of("algorithm.", arrays),
         period=header["period"],
         round=header["round"],
         best=None if best is None else Best(best["value"], best["round"], arrays["best"]),

@@ -18,6 +18,7 @@ from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
+from server.algorithm import algorithm_of
 from server.checkpoint import save_checkpoint
 from server.collecting import collect
 from server.device_measuring import DeviceMeasuring
@@ -45,10 +46,12 @@ def initial_state(study: Study, parameters: NDArray[np.float32] | None = None) -
     parameters = study.layout.flat(study.new_model()) if parameters is None else parameters
     optimizer, rule = study.experiment.federation.optimizer, study.experiment.federation.aggregation
     mechanism = opening_of(study.plan).begin(len(parameters))
+    algorithm = study.experiment.learning.algorithm
+    remembered = {} if algorithm is None else algorithm.begin(parameters)
     participations, before, last_asked = (np.zeros(study.clients, dtype=np.int32) for _ in range(3))
     aggregation = rule.init(len(parameters))
     return FederationState(
-        parameters, optimizer.init(parameters), participations, before, last_asked, mechanism, aggregation
+        parameters, optimizer.init(parameters), participations, before, last_asked, mechanism, aggregation, remembered
     )
 
 
@@ -110,6 +113,7 @@ class Federation:
             measuring=DeviceMeasuring.of(
                 study, noise or seeded_noise(study.experiment.seed, "server-evaluation-noise")
             ),
+            algorithm=algorithm_of(study, state.algorithm),
         )
 
     def _know(self, roster: Mapping[int, int]) -> None:
@@ -176,6 +180,8 @@ class Federation:
             state.parameters = new["flat"].numpy()
             state.optimizer, state.mechanism = self.strategy.state, self.strategy.mechanism
             state.aggregation = self.strategy.aggregation
+        if self.strategy.algorithm is not None:
+            state.algorithm = self.strategy.algorithm.memory
         self.learning_on.observe(self.strategy, state)
         self._account(counts, len(cohort), time.monotonic() - started)
         self._give_up_if_barren(len(cohort), counts)
@@ -245,7 +251,8 @@ class Federation:
     def _account(self, metrics: Mapping[str, object], asked: int, seconds: float) -> None:
         keys = ("clients", "failed", "unneeded", "bytes-up")
         clients, failed, unneeded, bytes_up = (int(metrics.get(key, 0)) for key in keys)  # type: ignore[call-overload]
-        vectors = 1 if self.strategy.teacher is None else 2
+        algorithm = self.strategy.algorithm
+        vectors = 1 + (self.strategy.teacher is not None) + (algorithm is not None and algorithm.algorithm.sends)
         bytes_down = asked * vectors * self.state.parameters.nbytes
         record: dict[str, int | float | None] = {
             "period": self.state.period,
@@ -323,5 +330,6 @@ class Federation:
         self.state.test += self.measuring.test(self._scorer(self.state.parameters), period, round)
 
     def _scorer(self, parameters: NDArray[np.float32]) -> ModelScorer:
-        own = None if self.personal is None else self.personal.values
+        size = self.study.layout.size("personal")
+        own = None if self.personal is None or not size else self.personal.values[:, :size]
         return ModelScorer(self.model, self.study.layout, parameters, self.study.dataset.events, own)

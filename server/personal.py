@@ -7,11 +7,12 @@ from numpy.typing import NDArray
 
 
 class KnownPersonal(Protocol):
-    """What every device has learnt for itself, kept in step with the server's checkpoints so that both can be taken up where they were."""
+    """What every device keeps from round to round, its personal parameters and what its algorithm remembers, kept in step with the
+    server's checkpoints so that both can be taken up where they were."""
 
     @property
     def values(self) -> NDArray[np.float32]:
-        """[population, personal] as it is now."""
+        """[population, kept] as it is now."""
         ...
 
     def save(self, period: int, round: int) -> None:

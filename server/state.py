@@ -55,6 +55,8 @@ class FederationState:
     """What the aggregation rule knows from round to round."""
     memory: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     """What the continual method keeps from period to period."""
+    algorithm: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """What the federated algorithm's server side remembers."""
     period: int = 0
     round: int = 0
     best: Best | None = None

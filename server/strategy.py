@@ -17,6 +17,7 @@ from everbloom.methods import AGGREGATION_RULES, AggregationRule, ServerOptimize
 from everbloom.models.layout import ParameterLayout
 from everbloom.privacy.opening import MeanOfReplies, State, SumOpening
 from everbloom.wire import TRAIN, Task, Terms, Update
+from server.algorithm import ServerAlgorithm
 from server.combining import Adding, Arrays, Combining, Keeping
 from server.counting import Counting
 from server.device_measuring import DeviceMeasuring
@@ -75,6 +76,8 @@ class FlatStrategy(Strategy):
     """How devices are asked to measure, if they are."""
     held_out: HeldOut | None = None
     """What they are to find."""
+    algorithm: ServerAlgorithm | None = None
+    """The federated algorithm's part, if the experiment has one."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -101,6 +104,7 @@ class FlatStrategy(Strategy):
             teacher=self.teacher,
             catalogue=self.catalogue,
             continues=self.continues,
+            sent=None if self.algorithm is None else self.algorithm.sent,
         )
         content = task.pack()
         return [Message(content, dst_node_id=node, message_type=TRAIN) for node in self.cohort.values()]
@@ -147,8 +151,11 @@ class FlatStrategy(Strategy):
             self.mechanism = self.opening.counted(self.mechanism, opened.state)
             counted = self.counting.counted(self._parameters, opened.mean, server_round, self.there, bound)
             return ArrayRecord({"flat": Array(counted)}), metrics
+        mean, memory = opened.mean, None
+        if self.algorithm is not None:
+            mean, memory = self.algorithm.combined(mean, clients)
         pulled = None if self.pull is None else self.pull(self._parameters)
-        mean = opened.mean if pulled is None else opened.mean + pulled
+        mean = mean if pulled is None else mean + pulled
         with np.errstate(over="ignore", invalid="ignore"):
             moved, state = self.optimizer.apply(self.state, self._parameters, mean)
         if self.counting is not None:
@@ -159,6 +166,8 @@ class FlatStrategy(Strategy):
                 "or learning.learning_rate"
             )
         self.state, self.mechanism, self.aggregation = state, opened.state, aggregation
+        if self.algorithm is not None and memory is not None:
+            self.algorithm.memory = memory
         self.released = opened.mean
         return ArrayRecord({"flat": Array(moved)}), metrics
 

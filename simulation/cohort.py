@@ -64,9 +64,9 @@ class CohortWorker:
         cohort = self.cohort(clients[allowed], task, bench)
         trainer.learn_from(task.teacher)
         train = trainer.total if self.folded else trainer.each
-        result = train(task.parameters, cohort, task.clip_norm)
+        result = train(task.parameters, cohort, task.clip_norm, task.sent)
         good = result.trained
-        self.personal[clients[allowed]] = result.personal
+        self.personal[clients[allowed]] = result.kept
         diverged = f"InputError: {DIVERGED}"
         failures |= {int(position): diverged for position in allowed[~good]}
         return JobResult(allowed[good], result.deltas, self.folded, bench.layout.schema, failures)
@@ -84,11 +84,11 @@ class CohortWorker:
         seed = self.study.experiment.seed
         dropout = keys(seed, "dropout", clients, period=period, round=round)
 
-        personal = torch.from_numpy(self.personal[clients])
+        kept = torch.from_numpy(self.personal[clients])
 
         def losses() -> NDArray[np.float32]:
             old, counts = old_examples(events, weight, task.window, terms.learning, length, draws)
-            learnt = Cohort(old, counts, negatives, dropout, personal=personal)
+            learnt = Cohort(old, counts, negatives, dropout, kept=kept)
             return self._tools(terms)[1].losses(task.parameters, learnt)
 
         old_targets = None
@@ -101,7 +101,7 @@ class CohortWorker:
         own = None
         if bench.plan is not None:
             own = partial(_draws, seed, clients, dropout, period, round)
-        return Cohort(examples, counts, negatives, dropout, own, personal)
+        return Cohort(examples, counts, negatives, dropout, own, kept)
 
     def _voters(self, clients: NDArray[np.int64], task: Task, bench: Workbench) -> Voters:
         """These clients in a round that counts."""

@@ -116,8 +116,8 @@ class DeviceWorker:
 
 
 def nothing_personal(study: Study) -> NDArray[np.float32]:
-    """[population, personal] of devices that have learnt nothing for themselves yet."""
-    return np.zeros((study.clients, study.layout.size("personal")), dtype=np.float32)
+    """[population, kept] of devices that keep nothing yet; memory that is not written to is not taken."""
+    return np.zeros((study.clients, study.kept), dtype=np.float32)
 
 
 class _ArrayPersonal:

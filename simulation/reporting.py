@@ -64,4 +64,4 @@ def _released(path: Path, study: Study) -> tuple[NDArray[np.float32], NDArray[np
     kept = path / "devices" / f"personal-{state.period:04d}-{state.round:06d}.npy"
     if not kept.is_file():
         raise InputError(f"{kept}: missing, and this model has personal parameters")
-    return parameters, np.load(kept)
+    return parameters, np.load(kept, mmap_mode="r")[:, : study.layout.size("personal")]

@@ -88,10 +88,13 @@ def check_runtime(runtime: RuntimeConfig) -> None:
 
 
 def check_personal(experiment: Experiment) -> None:
-    """Raises `ConfigError`, before any work, if personal parameters are asked for where there is no place to keep them."""
-    if experiment.model.user.personal and experiment.runtime.name == "ray":
+    """Raises `ConfigError`, before any work, if devices are to keep something where there is no place for it."""
+    keeps = "model.user.personal" if experiment.model.user.personal else None
+    if experiment.learning.algorithm is not None and experiment.learning.algorithm.kept(1):
+        keeps = f'learning.algorithm = "{experiment.learning.algorithm.name}"'
+    if keeps and experiment.runtime.name == "ray":
         raise ConfigError(
-            "model.user.personal: Ray workers share no file, so nothing could be kept from round to round; use runtime.name in-process or flower"
+            f"{keeps}: Ray workers share no file, so nothing could be kept from round to round; use runtime.name in-process or flower"
         )
 
 
@@ -115,7 +118,8 @@ def check_memory(study: Study) -> None:
     memory = training_memory(experiment.runtime, peak_bytes() if workers > 1 else 0, workers)
     budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
     separate = experiment.federation.aggregation.separate
-    own = experiment.learning.local_steps > 1 or experiment.runtime.clients == "unfolded" or separate
+    own = experiment.learning.local_steps > 1 or experiment.learning.steered
+    own = own or separate or experiment.runtime.clients == "unfolded"
     budget.check(experiment.model.user.history, own_parameters=own)
     if separate:
         _check_kept(study)

@@ -15,7 +15,7 @@ from server.released import released
 from server.run_directory import RunDirectory
 from server.state import FederationState
 from simulation.commands import study_with_progress
-from simulation.personal import saved_personal
+from simulation.personal import saved_kept
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +50,9 @@ class Trained:
         """
         if self.model.personal is None:
             return None
-        values: NDArray[np.float32] = saved_personal(self.run.path / "devices", self.study, self.state)[user]
-        return values
+        kept = saved_kept(self.run.path / "devices", self.study, self.state)[user]
+        own: NDArray[np.float32] = kept[: self.study.layout.size("personal")].copy()
+        return own
 
 
 def open_trained(path: Path, console: Console, purpose: str) -> Trained:

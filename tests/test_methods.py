@@ -15,6 +15,7 @@ from everbloom.learning.examples import Examples
 from everbloom.methods import (
     ADAPTERS,
     AGGREGATION_RULES,
+    ALGORITHMS,
     AVAILABILITIES,
     BASELINES,
     EXPLORATIONS,
@@ -37,6 +38,7 @@ FAMILIES = [
     MODALITIES,
     ADAPTERS,
     OBJECTIVES,
+    ALGORITHMS,
     MECHANISMS,
     SERVER_OPTIMIZERS,
     AGGREGATION_RULES,

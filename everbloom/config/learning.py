@@ -4,7 +4,14 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny
 
-from everbloom.methods import CONTINUAL_METHODS, OBJECTIVES, ContinualMethod, Objective
+from everbloom.methods import (
+    ALGORITHMS,
+    CONTINUAL_METHODS,
+    OBJECTIVES,
+    ContinualMethod,
+    FederatedAlgorithm,
+    Objective,
+)
 from everbloom.registry import Table
 
 
@@ -27,6 +34,18 @@ class LearningConfig(Table):
     """With `model.user.personal`: the learning rate of what a device keeps to itself."""
     proximal_mu: Annotated[float, Field(ge=0)] = 0.0
     """FedProx (Li et al., 2020): mu/2 |w - w_global|^2 is added to the local loss."""
+    algorithm: Annotated[SerializeAsAny[FederatedAlgorithm], BeforeValidator(ALGORITHMS.parse)] | None = None
+    """What devices and server do beyond averaging local gradient steps; none: nothing (FedAvg, under whatever `federation.optimizer`)."""
+
+    @property
+    def pull(self) -> float:
+        """Strength of the pull towards the parameters that a round begins with, FedProx's and the algorithm's."""
+        return self.proximal_mu + (0.0 if self.algorithm is None else self.algorithm.proximal)
+
+    @property
+    def steered(self) -> bool:
+        """Whether every step moves every parameter, touched or not."""
+        return self.algorithm is not None and self.algorithm.steers
 
 
 class ContinualConfig(Table):

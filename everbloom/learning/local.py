@@ -13,6 +13,7 @@ from everbloom.errors import InputError
 from everbloom.learning.candidates import build_candidates
 from everbloom.learning.examples import Examples
 from everbloom.learning.masks import draw_masks
+from everbloom.learning.steering import Steering, kept_size
 from everbloom.learning.teacher import Teacher
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
@@ -67,17 +68,21 @@ class LocalTrainer:
         examples: Examples,
         negatives: torch.Tensor,
         draws: Draws,
-        personal: NDArray[np.float32] | None = None,
+        kept: NDArray[np.float32] | None = None,
+        sent: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]:
         """The client's delta [params] after its local steps from `parameters` [params]; `negatives` [1, k] int64. Under a user unit it is not yet fit
-        to leave the device: see `UpdateRelease`. `personal` [personal] is what the client has learnt for itself (None: nothing yet) and is brought up
-        to date, in place.
+        to leave the device: see `UpdateRelease`. `kept` [numbers] is what the client keeps from round to round (`kept_size`; None: nothing yet) and
+        is brought up to date, in place. `sent` [params]: what the server sends beside the model, under an algorithm that has it do so.
 
         Raises `InputError` if it is not finite: a device must not release a number whose sensitivity is unknown.
         """
         start = torch.from_numpy(parameters)
-        own = np.zeros(len(self.personal), dtype=np.float32) if personal is None else personal
+        own = np.zeros(kept_size(self.layout, self.learning), dtype=np.float32) if kept is None else kept
         self.load(parameters, own)
+        steering = None
+        if self.learning.steered:
+            steering = Steering(self.layout, self.learning, torch.from_numpy(own[None].copy()), 1, sent)
         self.model.train()
         if self.private is not None:
             self.private.run(
@@ -87,18 +92,22 @@ class LocalTrainer:
                 draws.noise,
                 regularise=lambda: self._pull(start),
             )
-        elif len(examples):
-            self._plain(examples, negatives, start, draws)
+        elif len(examples) or steering is not None:
+            self._plain(examples, negatives, start, draws, steering)
         delta: NDArray[np.float32] = (self.vector - start).numpy()
-        if not (np.isfinite(delta).all() and bool(self.personal.isfinite().all())):
+        reached = self.personal.numpy().copy()
+        if steering is not None:
+            steering.remember(torch.from_numpy(delta)[None])
+            reached = np.concatenate([reached, steering.values[0].numpy()])
+        if not (np.isfinite(delta).all() and np.isfinite(reached).all()):
             raise InputError(DIVERGED)
-        own[:] = self.personal.numpy()
+        own[:] = reached
         return delta
 
-    def load(self, parameters: NDArray[np.float32], personal: NDArray[np.float32]) -> None:
-        """Makes them the model's: `parameters` [params], `personal` [personal]."""
+    def load(self, parameters: NDArray[np.float32], kept: NDArray[np.float32]) -> None:
+        """Makes them the model's: `parameters` [params], and of what the client has `kept` [numbers] what it begins with: its personal parameters."""
         self.vector.copy_(torch.from_numpy(parameters))
-        self.personal.copy_(torch.from_numpy(personal))
+        self.personal.copy_(torch.from_numpy(kept[: len(self.personal)]))
 
     def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
         """Parameters [params] of the model that following updates distil from, under an experiment with distillation; None: from none."""
@@ -110,29 +119,40 @@ class LocalTrainer:
         parameters: NDArray[np.float32],
         examples: Examples,
         negatives: torch.Tensor,
-        personal: NDArray[np.float32],
+        kept: NDArray[np.float32],
     ) -> NDArray[np.float32]:
-        """[examples] the objective under `parameters` [params] and `personal` [personal]; nothing is dropped and nothing learnt."""
-        self.load(parameters, personal)
+        """[examples] the objective under `parameters` [params] and what the client has `kept` [numbers]; nothing is dropped and nothing learnt."""
+        self.load(parameters, kept)
         self.model.eval()
         scores = self.model(examples.items, examples.circumstances, negatives, examples.place)
         candidates = build_candidates(examples, negatives, self.model.item.items)
         found: NDArray[np.float32] = self.learning.objective.per_example(scores, candidates).numpy()
         return found
 
-    def _plain(self, examples: Examples, negatives: torch.Tensor, start: torch.Tensor, draws: Draws) -> None:
-        """Full-batch gradient steps on the mean loss of the examples, written into one flat gradient."""
+    def _plain(
+        self,
+        examples: Examples,
+        negatives: torch.Tensor,
+        start: torch.Tensor,
+        draws: Draws,
+        steering: Steering | None,
+    ) -> None:
+        """Full-batch gradient steps on the mean loss of the examples (0 if there are none), written into one flat gradient."""
         own = torch.zeros_like(self.personal)
         for slot in self.layout.slots:
             if slot.group in ("shared", "personal"):
                 gradient = self.gradient if slot.group == "shared" else own
                 self._named[slot.name].grad = gradient[slot.start : slot.end].view(slot.shape)
         everything = torch.arange(len(examples))
+        linear = None if steering is None else steering.linear()[0]
         for step in range(self.learning.local_steps):
             self.gradient.zero_()
             own.zero_()
-            self._losses(examples, everything, negatives, draws, step).mean().backward()
-            self.gradient.add_(self.vector - start, alpha=self.learning.proximal_mu)
+            if len(examples):
+                self._losses(examples, everything, negatives, draws, step).mean().backward()
+            self.gradient.add_(self.vector - start, alpha=self.learning.pull)
+            if linear is not None:
+                self.gradient.add_(linear)
             self.vector.add_(self.gradient, alpha=-self.learning.learning_rate)
             self.personal.add_(own, alpha=-self.learning.personal_rate)
 

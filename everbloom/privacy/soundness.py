@@ -6,8 +6,20 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from everbloom.errors import PrivacyError
-from everbloom.methods import AggregationRule
+from everbloom.methods import AggregationRule, FederatedAlgorithm
 from everbloom.privacy.plan import PrivacyPlan
+
+
+def check_algorithm(plan: PrivacyPlan, algorithm: FederatedAlgorithm | None) -> None:
+    """Raises `PrivacyError` unless the plan's claim covers what the algorithm makes devices send.
+
+    Under a user unit an update may be any function of a device's data, of what it remembers of them and of earlier releases: all of it is clipped.
+    """
+    if algorithm is not None and plan.unit not in algorithm.units:
+        sound = " or ".join(f'"{unit}"' for unit in (*algorithm.units, "none"))
+        raise PrivacyError(
+            f'learning.algorithm = "{algorithm.name}": {algorithm.unsound}; use privacy.unit = {sound} (unit "{plan.unit}" cannot be claimed)'
+        )
 
 
 def check_model(plan: PrivacyPlan, model: nn.Module, personal: Iterable[str] = ()) -> None:

@@ -86,5 +86,7 @@ def test_a_stored_device_is_a_simulated_one(study, task, tmp_path):
 def test_a_device_without_a_place_for_it_does_not_train(study, task, tmp_path):
     export_device(study, 3, tmp_path / "device")
     whole = DeviceStore(tmp_path / "device").open()
-    with pytest.raises(InputError, match=r"no place for personal parameters; set model\.user\.personal = false"):
+    with pytest.raises(
+        InputError, match=r"no place for what it would keep from round to round; set model\.user\.personal = false"
+    ):
         Device(whole.client, whole.events, whole.ledger, whole.randomness, whole.workbench).train(task)

@@ -17,8 +17,8 @@ class Cohort:
     """What some clients train on in one round.
 
     `examples` one client after the other, `counts` [clients] of them, `negatives` [clients, k] int64, `dropout` [clients] keys of their masks;
-    `draws` makes each client's sampling and noise generators, from their beginning (None without privacy). `personal` [clients, personal] is what
-    each has learnt for itself (None: nobody anything yet).
+    `draws` makes each client's sampling and noise generators, from their beginning (None without privacy). `kept` [clients, numbers]
+    is what each keeps from round to round (`everbloom.learning.steering.kept_size`; None: nobody anything yet).
     """
 
     examples: Examples
@@ -26,7 +26,7 @@ class Cohort:
     negatives: torch.Tensor
     dropout: NDArray[np.uint64]
     draws: Callable[[], tuple[Draws, ...]] | None = None
-    personal: torch.Tensor | None = None
+    kept: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.counts)

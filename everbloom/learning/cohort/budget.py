@@ -109,7 +109,8 @@ def make_budget(
         score=4 * (5 + 2 * lags + signals + (2 * model.dim if model.score == "mlp" else 0)),
         scored=1 if learning.examples == "next-item" else None,
         columns=learning.negatives,
-        client=4 * 4 * parameters,
+        # Its parameters, gradient, start and delta; whole ones also have what steers them and what is remembered.
+        client=4 * (8 if learning.steered else 4) * parameters,
         # Parameters, their gradient, the sum, the noise; the touched rows' vectors with their gradients, at worst the whole catalogue's.
         fixed=4 * (6 * parameters + 4 * items * (model.dim + 1)) + 2 * once + kept,
         memory=memory,

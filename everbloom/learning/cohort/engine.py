@@ -15,7 +15,9 @@ from everbloom.learning.cohort.losses import losses_of
 from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.plain import PlainTraining
 from everbloom.learning.cohort.private import PrivateTraining
+from everbloom.learning.cohort.steered import SteeredTraining
 from everbloom.learning.cohort.weights import Skeleton
+from everbloom.learning.steering import Steering
 from everbloom.learning.teacher import Teacher
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender
@@ -30,13 +32,13 @@ class CohortUpdate:
     """`deltas`: the sum [1, numbers] or each client's [trained, numbers]; of the clients that are true in `trained` [clients]. Numbers are the
     parameters in float32, or what a plan's release makes of them.
 
-    The others' updates were not finite: a number whose sensitivity is unknown never leaves a device. `personal` [clients, personal]: what each client
-    has learnt for itself by now, which is not sent; that of the others is what it was.
+    The others' updates were not finite: a number whose sensitivity is unknown never leaves a device. `kept` [clients, numbers]: what each client
+    keeps for its next round (`kept_size`), which is not sent; that of the others is what it was.
     """
 
     deltas: NDArray[Any]
     trained: NDArray[np.bool_]
-    personal: NDArray[np.float32]
+    kept: NDArray[np.float32]
 
 
 class CohortTrainer:
@@ -71,10 +73,11 @@ class CohortTrainer:
         )
         if private and model.item.fusion is not None:
             self.budget = replace(self.budget, item=model.item.fusion.item_bytes)
+        self.layout = layout
         self.training = (
-            PlainTraining(self.skeleton, learning, self.budget)
-            if plan is None or plan.dp_sgd is None
-            else PrivateTraining(self.skeleton, learning, plan.dp_sgd, self.budget)
+            PrivateTraining(self.skeleton, learning, plan.dp_sgd, self.budget)
+            if plan is not None and plan.dp_sgd is not None
+            else (SteeredTraining if learning.steered else PlainTraining)(self.skeleton, learning, self.budget)
         )
 
     def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
@@ -88,69 +91,92 @@ class CohortTrainer:
         ).numpy()
         return found
 
-    def total(self, parameters: NDArray[np.float32], cohort: Cohort, bound: float | None = None) -> CohortUpdate:
-        """The clients' updates from `parameters` [params], summed; clipped to `bound` (default: the plan's) where the plan says so.
+    def total(
+        self,
+        parameters: NDArray[np.float32],
+        cohort: Cohort,
+        bound: float | None = None,
+        sent: NDArray[np.float32] | None = None,
+    ) -> CohortUpdate:
+        """The clients' updates from `parameters` [params], summed; clipped to `bound` (default: the plan's) where the plan says so. `sent` [params]:
+        what the server sends beside the model, under an algorithm that has it do so.
 
         Raises `InputError` if one client does not fit into the memory.
         """
         if (release := self._release) is not None:
             if release.summable:
-                return self._clipped_total(release, parameters, cohort, self._bound(bound))
-            update = self.each(parameters, cohort, bound)
+                return self._clipped_total(release, parameters, cohort, self._bound(bound), sent)
+            update = self.each(parameters, cohort, bound, sent)
             return replace(update, deltas=update.deltas.sum(axis=0, dtype=update.deltas.dtype, keepdims=True))
         start = self._start(parameters)
         trained = np.ones(len(cohort), dtype=np.bool_)
-        if len(cohort) and self.learning.local_steps == 1:
-            personal = self._personal(cohort)
-            total = self.training.together(start, cohort, personal)
-            if bool(total.isfinite().all() and personal.finite().all()):
-                return CohortUpdate(total.cpu().numpy()[None], trained, personal.kept(trained))
+        if len(cohort) and self.learning.local_steps == 1 and not self.learning.steered:
+            own = self._own(cohort, sent)
+            total = self.training.together(start, cohort, own.personal)
+            if bool(total.isfinite().all() and own.finite().all()):
+                return CohortUpdate(total.cpu().numpy()[None], trained, own.kept(trained))
         # One by one: each has its own parameters after the first step, or somebody's have to be left out.
-        total, personal = torch.zeros_like(start), self._personal(cohort)
-        for deltas in self.training.apart(start, cohort, personal):
-            good = deltas.finite() & personal.finite(deltas.clients)
+        total, own = torch.zeros_like(start), self._own(cohort, sent)
+        for deltas in self.training.apart(start, cohort, own.personal):
+            good = deltas.finite() & own.finite(deltas.clients)
             trained[deltas.clients[~good.cpu().numpy()]] = False
             deltas.add_to(total, self.skeleton, good)
-        return CohortUpdate(total.cpu().numpy()[None], trained, personal.kept(trained))
+        return CohortUpdate(total.cpu().numpy()[None], trained, own.kept(trained))
 
-    def each(self, parameters: NDArray[np.float32], cohort: Cohort, bound: float | None = None) -> CohortUpdate:
-        """The clients' updates from `parameters` [params], one by one; released with `bound` (default: the plan's) where the plan says so.
+    def each(
+        self,
+        parameters: NDArray[np.float32],
+        cohort: Cohort,
+        bound: float | None = None,
+        sent: NDArray[np.float32] | None = None,
+    ) -> CohortUpdate:
+        """The clients' updates from `parameters` [params], one by one; released with `bound` (default: the plan's) where the plan says so. `sent`
+        as in `total`.
 
         Raises `InputError` if one client does not fit into the memory.
         """
-        start, personal = self._start(parameters), self._personal(cohort)
+        start, own = self._start(parameters), self._own(cohort, sent)
         found = torch.zeros((len(cohort), len(start)))
-        for deltas in self.training.apart(start, cohort, personal):
+        for deltas in self.training.apart(start, cohort, own.personal):
             deltas.write_to(found, self.skeleton)
-        trained = (found.isfinite().all(dim=1) & personal.finite().cpu()).numpy()
+        trained = (found.isfinite().all(dim=1) & own.finite().cpu()).numpy()
         good = found[torch.from_numpy(trained)]
         if (release := self._release) is None:
-            return CohortUpdate(good.numpy(), trained, personal.kept(trained))
+            return CohortUpdate(good.numpy(), trained, own.kept(trained))
         draws = cohort.fresh_draws() if release.draws_noise else ()
         sources = [draw.noise for draw, kept in zip(draws, trained, strict=False) if kept]
-        return CohortUpdate(release.finish(good, self._bound(bound), sources), trained, personal.kept(trained))
+        return CohortUpdate(release.finish(good, self._bound(bound), sources), trained, own.kept(trained))
 
     def _clipped_total(
-        self, release: UpdateRelease, parameters: NDArray[np.float32], cohort: Cohort, bound: float
+        self,
+        release: UpdateRelease,
+        parameters: NDArray[np.float32],
+        cohort: Cohort,
+        bound: float,
+        sent: NDArray[np.float32] | None,
     ) -> CohortUpdate:
         """As `release` makes of each, but without laying out each: a client's delta touches few rows of the item tables."""
-        start, personal = self._start(parameters), self._personal(cohort)
+        start, own = self._start(parameters), self._own(cohort, sent)
         trained = np.ones(len(cohort), dtype=np.bool_)
         total = torch.zeros_like(start)
-        inside = 0.5 * int((cohort.counts == 0).sum())  # without examples nothing has moved
-        for deltas in self.training.apart(start, cohort, personal):
+        inside = 0.5 * len(cohort)  # of who is left out below nothing has moved
+        for deltas in self.training.apart(start, cohort, own.personal):
             norms = deltas.norms()
-            good = deltas.finite() & norms.isfinite() & personal.finite(deltas.clients)
+            good = deltas.finite() & norms.isfinite() & own.finite(deltas.clients)
             trained[deltas.clients[~good.cpu().numpy()]] = False
             deltas.scaled(clip_factors(norms, bound)).add_to(total, self.skeleton, good)
-            inside += float(within(norms[good], bound).sum())
+            inside += float(within(norms[good], bound).sum()) - 0.5 * len(deltas.clients)
         summed = total.cpu().numpy()
         if release.tells_clipping:
             summed = np.append(summed, np.float32(inside))
-        return CohortUpdate(summed[None], trained, personal.kept(trained))
+        return CohortUpdate(summed[None], trained, own.kept(trained))
 
-    def _personal(self, cohort: Cohort) -> PersonalWeights:
-        return PersonalWeights(self.skeleton, cohort.personal, len(cohort))
+    def _own(self, cohort: Cohort, sent: NDArray[np.float32] | None) -> "_Own":
+        personal, steering = PersonalWeights(self.skeleton, cohort.kept, len(cohort)), None
+        if isinstance(self.training, SteeredTraining):
+            steering = Steering(self.layout, self.learning, cohort.kept, len(cohort), sent, self.skeleton.device)
+            self.training.steering = steering
+        return _Own(personal, steering)
 
     @property
     def _release(self) -> UpdateRelease | None:
@@ -167,3 +193,23 @@ class CohortTrainer:
         )
         self.skeleton.begin(start)
         return start
+
+
+@dataclass(frozen=True, eq=False)
+class _Own:
+    """What each client of a cohort has for itself in a round."""
+
+    personal: PersonalWeights
+    steering: Steering | None
+
+    def finite(self, which: NDArray[np.int64] | slice = slice(None)) -> torch.Tensor:
+        """[clients] bool, or of those at `which` alone."""
+        flags = self.personal.finite(which)
+        if self.steering is None:
+            return flags
+        return flags & self.steering.values[which].isfinite().all(dim=1).to(flags.device)
+
+    def kept(self, trained: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """[clients, numbers] for the next round."""
+        personal = self.personal.kept(trained)
+        return personal if self.steering is None else np.hstack([personal, self.steering.kept(trained)])

@@ -22,7 +22,7 @@ def losses_of(
     numbers = RowNumbers(model.item.items, touched_items(cohort), skeleton.device)
     SharedWeights(skeleton, start, numbers.rows)
     table = ItemTable(model.item, numbers.rows)
-    personal = PersonalWeights(skeleton, cohort.personal, len(cohort))
+    personal = PersonalWeights(skeleton, cohort.kept, len(cohort))
     found = torch.zeros(len(cohort.examples))
     units = units_of(cohort, np.arange(len(cohort.examples)), budget.most_examples(model.history))
     for which in pieces(units, budget.batch, budget.example_cost(units.length)):

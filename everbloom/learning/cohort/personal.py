@@ -20,10 +20,10 @@ class PersonalWeights:
     """Every client's own parameters of one round: `values` [clients, personal], changed by its steps; 0 wide if the model has none."""
 
     def __init__(self, skeleton: Skeleton, start: torch.Tensor | None, clients: int) -> None:
-        """`start` [clients, personal], which stays as it is; None: nobody has learnt anything yet."""
+        """`start` [clients, at least personal], which stays as it is; None: nobody has learnt anything yet."""
         self.skeleton = skeleton
         width = sum(slot.end - slot.start for slot in skeleton.personal)
-        self._start = torch.zeros((clients, width)) if start is None else start
+        self._start = torch.zeros((clients, width)) if start is None else start[:, :width]
         self.values = self._start.to(skeleton.device, copy=True)
         self._gradient = torch.zeros_like(self.values)
         self._selected: _Selected | None = None

@@ -15,7 +15,7 @@ from everbloom.learning.cohort.forward import forward, signals_of
 from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.places import Places, RowNumbers, own_tables, touched_items
 from everbloom.learning.cohort.table import ItemTable
-from everbloom.learning.cohort.weights import ClientDeltas, ClientWeights, SharedWeights, Skeleton
+from everbloom.learning.cohort.weights import ClientDeltas, ClientWeights, DenseDeltas, SharedWeights, Skeleton
 from everbloom.learning.masks import draw_masks
 from everbloom.learning.teacher import Teacher
 from everbloom.models.recommender import Signals
@@ -54,7 +54,9 @@ class PlainTraining:
         table.backward()
         return weights.gradient().mul_(-self.learning.learning_rate)
 
-    def apart(self, start: torch.Tensor, cohort: Cohort, personal: PersonalWeights) -> Iterator[ClientDeltas]:
+    def apart(
+        self, start: torch.Tensor, cohort: Cohort, personal: PersonalWeights
+    ) -> Iterator[ClientDeltas | DenseDeltas]:
         """Clients' deltas after all their steps, some clients at a time; clients without examples are left out."""
         share = _share(cohort).to(self.skeleton.device)
         masks = [
@@ -62,7 +64,7 @@ class PlainTraining:
         ]
         for some in self.budget.groups(cohort, idle=False):
             rows, parts = self._parts(cohort, some)
-            weights = ClientWeights(self.skeleton, start, rows)
+            weights = self._weights(start, rows, some)
             for step_masks in masks:
                 weights.install()
                 table = ItemTable(self.model.item, rows, self.budget.kept)
@@ -73,9 +75,13 @@ class PlainTraining:
                     weights.collect()
                     personal.collect()
                 table.backward()
-                weights.step(self.learning.learning_rate, self.learning.proximal_mu)
+                weights.step(self.learning.learning_rate, self.learning.pull)
                 personal.step(self.learning.personal_rate)
             yield weights.deltas(some)
+
+    def _weights(self, start: torch.Tensor, rows: torch.Tensor, some: NDArray[np.int64]) -> ClientWeights:
+        """Parameters of the clients `some`, all beginning at `start` [params]; `rows` [clients, rows] of the item tables that each reads."""
+        return ClientWeights(self.skeleton, start, rows)
 
     def _parts(self, cohort: Cohort, some: NDArray[np.int64]) -> tuple[torch.Tensor, list["_Part"]]:
         """The items [clients, rows] that each of the clients `some` reads, and the batches of their examples: the same in every step."""

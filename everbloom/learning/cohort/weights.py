@@ -180,17 +180,17 @@ class ClientWeights:
                 whole.grad.index_add_(0, self._which, leaf.grad)
 
     @torch.no_grad()
-    def step(self, learning_rate: float, proximal_mu: float) -> None:
+    def step(self, learning_rate: float, pull: float) -> None:
         """Down the gradient, and towards the start (FedProx); the next step's gradient begins at nothing."""
         for name, leaf in self._leaves.items():
-            if proximal_mu:
-                leaf.add_(leaf - self._start[name], alpha=-learning_rate * proximal_mu)
+            if pull:
+                leaf.add_(leaf - self._start[name], alpha=-learning_rate * pull)
             if leaf.grad is not None:
                 leaf.sub_(leaf.grad, alpha=learning_rate)
                 leaf.grad.zero_()
 
     @torch.no_grad()
-    def deltas(self, clients: NDArray[np.int64]) -> ClientDeltas:
+    def deltas(self, clients: NDArray[np.int64]) -> "ClientDeltas | DenseDeltas":
         """What changed; `clients` [clients] are their places in the cohort."""
         values = {name: leaf - self._start[name] for name, leaf in self._leaves.items()}
         return ClientDeltas(clients, values, self.rows)

@@ -24,7 +24,7 @@ def personal_case(case_of):
             {**case.config.model_dump(), "user": {**case.config.user.model_dump(), "personal": True}}
         )
         own = torch.randn((len(sizes), config.dim), generator=torch.Generator().manual_seed(3))
-        return dataclasses.replace(case, config=config, cohort=dataclasses.replace(case.cohort, personal=own))
+        return dataclasses.replace(case, config=config, cohort=dataclasses.replace(case.cohort, kept=own))
 
     return build
 
@@ -32,7 +32,7 @@ def personal_case(case_of):
 def devices(case):
     """(deltas [clients, params], personal parameters [clients, dim] after it) of each client on its own device."""
     trainer = LocalTrainer(case.model(), case.layout, case.learning, case.plan)
-    own, deltas = case.cohort.personal.numpy().copy(), []
+    own, deltas = case.cohort.kept.numpy().copy(), []
     for client, key in enumerate(case.cohort.dropout):
         negatives = case.cohort.negatives[client : client + 1]
         deltas.append(trainer.update(case.start, case.examples(client), negatives, Draws(key, None, None), own[client]))
@@ -46,15 +46,15 @@ def test_together_and_apart_are_each_clients_own_device(personal_case, agree, ki
     case = personal_case(variant, steps, kind=kind, dropout=0.2, proximal_mu=0.1)
     assert case.layout.names("personal") == ("personal.weight",)
     deltas, own = devices(case)
-    moved = np.linalg.norm(own - case.cohort.personal.numpy(), axis=1)
+    moved = np.linalg.norm(own - case.cohort.kept.numpy(), axis=1)
     assert (moved > 0).tolist() == [size > 0 for size in SIZES]
     for batch in (None, 1):
         each, total = (getattr(case.engine(batch), name)(case.start, case.cohort) for name in ("each", "total"))
         for found, expected in zip(each.deltas, deltas, strict=True):
             agree(found, expected)
         agree(total.deltas[0], deltas.sum(axis=0))
-        agree(each.personal, own)
-        agree(total.personal, own)
+        agree(each.kept, own)
+        agree(total.kept, own)
 
 
 def test_one_step_is_down_the_gradient_of_the_mean_loss(personal_case, agree):
@@ -62,12 +62,12 @@ def test_one_step_is_down_the_gradient_of_the_mean_loss(personal_case, agree):
     case = personal_case(sizes=(3,))
     model, examples = case.model(), case.examples(0)
     with torch.no_grad():
-        model.personal.weight.copy_(case.cohort.personal)
+        model.personal.weight.copy_(case.cohort.kept)
     scores = model(examples.items, examples.circumstances, case.cohort.negatives, examples.place)
     candidates = build_candidates(examples, case.cohort.negatives, model.item.items)
     case.learning.objective.per_example(scores, candidates).mean().backward()
     found = case.engine().total(case.start, case.cohort)
-    agree(found.personal, case.cohort.personal - RATE * model.personal.weight.grad)
+    agree(found.kept, case.cohort.kept - RATE * model.personal.weight.grad)
     named = dict(model.named_parameters())
     gradient = torch.cat([named[name].grad.reshape(-1) for name in case.layout.names("shared")])
     agree(found.deltas[0], -case.learning.learning_rate * gradient)
@@ -77,24 +77,24 @@ def test_one_step_is_down_the_gradient_of_the_mean_loss(personal_case, agree):
 def test_it_is_no_part_of_what_is_sent(personal_case, steps):
     """The message is as long as without, and the first step's gradients do depend on it."""
     case = personal_case(steps=steps)
-    plain = dataclasses.replace(case, cohort=dataclasses.replace(case.cohort, personal=None))
+    plain = dataclasses.replace(case, cohort=dataclasses.replace(case.cohort, kept=None))
     found, nothing = (some.engine().total(case.start, some.cohort) for some in (case, plain))
     assert found.deltas.shape == (1, case.layout.size()) == nothing.deltas.shape
     assert case.layout.size() == sum(p.numel() for p in case.model().parameters()) - case.config.dim
     assert np.linalg.norm(found.deltas - nothing.deltas) > 1e-3
-    assert np.abs(nothing.personal[0]).max() > 0
+    assert np.abs(nothing.kept[0]).max() > 0
 
 
 @pytest.mark.parametrize("steps", [1, 2])
 def test_whose_update_is_no_number_keeps_what_it_had(personal_case, steps):
     case = personal_case("embedding", steps, (4, 3, 0, 5, 2), rare=[1, 4], swell=1e30)
-    before = case.cohort.personal.clone()
+    before = case.cohort.kept.clone()
     for update in (case.engine().total(case.start, case.cohort), case.engine().each(case.start, case.cohort)):
         assert update.trained.tolist() == [True, False, True, True, False]
-        assert np.isfinite(update.personal).all()
-        assert np.array_equal(update.personal[[1, 2, 4]], before[[1, 2, 4]])
-        assert (np.abs(update.personal[[0, 3]] - before[[0, 3]].numpy()).max(axis=1) > 0).all()
-    assert torch.equal(case.cohort.personal, before)
+        assert np.isfinite(update.kept).all()
+        assert np.array_equal(update.kept[[1, 2, 4]], before[[1, 2, 4]])
+        assert (np.abs(update.kept[[0, 3]] - before[[0, 3]].numpy()).max(axis=1) > 0).all()
+    assert torch.equal(case.cohort.kept, before)
 
 
 def test_a_clipped_update_clips_nothing_of_it(personal_case, small, study_of, agree):
@@ -105,4 +105,4 @@ def test_a_clipped_update_clips_nothing_of_it(personal_case, small, study_of, ag
     clipped = dataclasses.replace(case, plan=plan)
     found, free = (some.engine().total(case.start, case.cohort) for some in (clipped, case))
     assert np.linalg.norm(found.deltas[0, : case.layout.size()]) < 4.01e-3 < np.linalg.norm(free.deltas)
-    agree(found.personal, free.personal)
+    agree(found.kept, free.kept)

@@ -1,0 +1,1 @@
+"""What devices and server do beyond averaging local gradient steps: one algorithm a file."""
