@@ -46,7 +46,10 @@ def _train(device: Device, content: RecordDict) -> RecordDict:
 
 
 def _evaluate(device: Device, content: RecordDict) -> RecordDict:
-    return device.evaluate(EvaluationTask.unpack(content)).pack()
+    asked = EvaluationTask.unpack(content)
+    if has_secure(content):
+        return pack_secure(device.evaluate_masked(asked, unpack_secure(content)))
+    return device.evaluate(asked).pack()
 
 
 def _hello(device: Device, content: RecordDict) -> RecordDict:

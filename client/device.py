@@ -14,7 +14,7 @@ from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import InputError, PrivacyError
-from everbloom.evaluation_wire import EvaluationTask, Tally
+from everbloom.evaluation_wire import MASKED_FROM, EvaluationTask, Tally
 from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.counting import Voters, count_each
 from everbloom.learning.examples import Examples, build_examples
@@ -81,28 +81,46 @@ class Device:
     def train_masked(self, task: Task, request: bytes) -> bytes:
         """The same behind the masks of secure aggregation. Raises `PrivacyError` if they are weaker than the plan counts on."""
         bench = self._bench(task)
-        if not isinstance(bench.plan, DistributedPlan):
-            raise PrivacyError("refused: a masked vector is asked for under a plan whose updates are not integers")
-        if self.secure is None:
-            raise PrivacyError("refused: this device has no identity for secure aggregation")
-        _check_masks(read_terms(request), task, bench.plan)
-        return self.secure.mask(request, self._finished(bench, task))
+        secure, plan = self._behind_masks(bench)
+        _check_masks(read_terms(request), task.period, task.round, plan)
+        return secure.mask(request, self._finished(bench, task))
 
     def evaluate(self, asked: EvaluationTask) -> Tally:
         """How good the model is here, as the plan lets it be told; charged like a round. Raises as `train` does, and `PrivacyError` if the plan
         has no way to tell it.
         """
-        task = asked.task
-        bench = self._bench(task)
-        query = CountingQuery() if bench.plan is None else bench.plan.query
+        bench = self._bench(asked.task)
+        if isinstance(bench.plan, DistributedPlan) and not self.unmasked:
+            raise PrivacyError("refused: the plan counts on secure aggregation, and the question came without it")
+        return Tally(self._measured(bench, asked))
+
+    def evaluate_masked(self, asked: EvaluationTask, request: bytes) -> bytes:
+        """The same behind the masks of secure aggregation. Raises `PrivacyError` if they are weaker than the plan counts on."""
+        bench = self._bench(asked.task)
+        secure, plan = self._behind_masks(bench)
+        _check_masks(read_terms(request), asked.task.period, asked.task.round + MASKED_FROM, plan)
+        return secure.mask(request, self._measured(bench, asked))
+
+    def _measured(self, bench: Workbench, asked: EvaluationTask) -> NDArray[Any]:
+        """What may leave the device: charged, measured, noised as the plan says."""
+        task, plan = asked.task, bench.plan
+        query = CountingQuery() if plan is None else plan.query
         kept = self._kept(bench, task)
-        if bench.plan is not None:
-            self.ledger.reserve(bench.plan, task.period, task.round)
-        noise = self.randomness.evaluation_noise(task.period, task.round) if query.device_noise else None
+        if plan is not None:
+            self.ledger.reserve(plan, task.period, task.round)
+        noise = self.randomness.evaluation_noise(task.period, task.round) if query.draws_noise else None
         sums = query.answer(own_measures(bench, asked, self.events, kept), noise)
-        if bench.plan is not None:
-            self.ledger.commit(bench.plan, task.period, task.round)
-        return Tally(sums)
+        if plan is not None:
+            self.ledger.commit(plan, task.period, task.round)
+        return sums
+
+    def _behind_masks(self, bench: Workbench) -> tuple[SecureDevice, DistributedPlan]:
+        """Raises `PrivacyError` unless both have to do with masks."""
+        if not isinstance(bench.plan, DistributedPlan):
+            raise PrivacyError("refused: a masked vector is asked for under a plan whose updates are not integers")
+        if self.secure is None:
+            raise PrivacyError("refused: this device has no identity for secure aggregation")
+        return self.secure, bench.plan
 
     def _bench(self, task: Task) -> Workbench:
         bench = self.workbench(task.terms)
@@ -183,9 +201,9 @@ class Device:
         return build_examples(events, weight, task.window, terms.learning, length, disjoint, draws, old_targets)[0]
 
 
-def _check_masks(asked: SecureTerms, task: Task, plan: DistributedPlan) -> None:
+def _check_masks(asked: SecureTerms, period: int, round: int, plan: DistributedPlan) -> None:
     encoding = plan.encoding
-    if (asked.period, asked.round) != (task.period, task.round):
+    if (asked.period, asked.round) != (period, round):
         raise PrivacyError("refused: the masks are of another round than the task")
     if (asked.length, asked.bits) != (encoding.padded, encoding.bits) or asked.minimum < plan.min_cohort:
         raise PrivacyError(

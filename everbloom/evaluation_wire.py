@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, RecordDict
@@ -15,6 +15,8 @@ from everbloom.evaluation.metrics import MEASURES
 from everbloom.wire import Task
 
 EVALUATE = "evaluate"
+MASKED_FROM = 1 << 32
+"""Under secure aggregation a measurement after round r is round r + this one: a device masks once a round, and its masks hide one vector alone."""
 
 _MEASURE = re.compile(rf"({'|'.join(MEASURES)})@([1-9]\d{{0,4}})")
 _MOST_MEASURES = 64
@@ -68,23 +70,23 @@ class EvaluationTask:
 
 @dataclass(frozen=True, eq=False)
 class Tally:
-    """A device's answer: `sums` [1 + measures] float64, bounded and noised as the plan's `CountingQuery` says. The first counts who had a case."""
+    """A device's answer: `sums`, of who had a case (the first) and of the measures, as the plan's `CountingQuery` makes them of its numbers."""
 
-    sums: NDArray[np.float64]
+    sums: NDArray[Any]
 
     def pack(self) -> RecordDict:
         """As a message's content: nothing else leaves the device."""
         return RecordDict({"tally": ArrayRecord({"sums": Array(self.sums)})})
 
     @classmethod
-    def unpack(cls, content: RecordDict, numbers: int) -> "Tally":
-        """The inverse, of so many numbers. Raises `SchemaError` on anything else."""
+    def unpack(cls, content: RecordDict, like: NDArray[Any]) -> "Tally":
+        """The inverse, fit to be added to `like`. Raises `SchemaError` on anything else."""
         try:
             sums = content.array_records["tally"]["sums"].numpy()
         except (KeyError, TypeError, ValueError, OverflowError, EOFError, OSError) as error:
             raise SchemaError(f"reply is no tally of this version of everbloom: {error!r}") from None
-        if sums.dtype != np.float64 or sums.shape != (numbers,) or not np.isfinite(sums).all():
+        if sums.dtype != like.dtype or sums.shape != like.shape or not np.isfinite(sums).all():
             raise SchemaError(
-                f"a device sent an unusable tally: {sums.dtype} of shape {sums.shape}, expected finite float64 of shape ({numbers},)"
+                f"a device sent an unusable tally: {sums.dtype} of shape {sums.shape}, expected finite {like.dtype} of shape {like.shape}"
             )
         return cls(sums)

@@ -5,8 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from flwr.app import Message
 from flwr.serverapp import Grid
 
+from everbloom.evaluation_wire import EVALUATE, MASKED_FROM
 from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.study import Study
+from everbloom.wire import TRAIN
 from server.replies import replies_of
 from server.roster import KnowsClients
 from server.secure_round import SecureRound, secure_terms
@@ -27,11 +29,15 @@ def collect(
     wanted: int,
     period: int,
     round: int,
+    asks: str = TRAIN,
 ) -> Iterable[Message]:
-    """The replies to a round's tasks as they come; under secure aggregation one with their sum. `clients`: client number -> node id."""
+    """The replies to a round's tasks as they come; under secure aggregation one with their sum. `clients`: client number -> node id.
+    `asks`: the type of the messages.
+    """
     timeout = study.experiment.federation.reply_timeout
     if not is_masked(study, grid):
         return replies_of(grid, messages, wanted, timeout)
     assert isinstance(study.plan, DistributedPlan)
-    terms = secure_terms(study.plan, grid.run.run_id, period, round)
-    return SecureRound(grid, messages, clients, terms, study.layout.schema, wanted, timeout).replies()
+    masked_round = round + MASKED_FROM if asks == EVALUATE else round
+    terms = secure_terms(study.plan, grid.run.run_id, period, masked_round)
+    return SecureRound(grid, messages, clients, terms, study.layout.schema, wanted, timeout, asks).replies()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from everbloom.errors import InputError
 from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.evaluation_wire import EVALUATE
 from everbloom.models.tables import touched_rows
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
@@ -29,7 +30,6 @@ from server.measuring import Measuring
 from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
 from server.personal import KnownPersonal
-from server.replies import replies_of
 from server.roster import KnowsTime
 from server.run_directory import RunDirectory
 from server.sampling import wanted_answers
@@ -229,7 +229,7 @@ class Federation:
         self.strategy.held_out = self.study.timeline.held_out(state.period, "validation")
         arrays = ArrayRecord({"flat": Array(state.parameters)})
         messages = list(self.strategy.configure_evaluate(state.round, arrays, ConfigRecord(), self.grid))
-        replies = replies_of(self.grid, messages, len(messages), self.config.reply_timeout)
+        replies = collect(self.study, self.grid, messages, nodes, len(messages), state.period, state.round, EVALUATE)
         told = self.strategy.aggregate_evaluate(state.round, replies)
         assert told is not None, "the strategy measures, since the experiment does"
         self.measuring.devices_told(told, self.strategy.reasons, state.period, state.round)

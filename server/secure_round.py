@@ -11,7 +11,7 @@ from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.privacy.secure_aggregation.server import SecureServer
 from everbloom.privacy.secure_aggregation.terms import Terms
 from everbloom.secure_wire import MESSAGE_TYPES, Stage, pack_secure, unpack_secure, with_secure
-from everbloom.wire import Update
+from everbloom.wire import TRAIN, Update
 from server.replies import replies_of
 
 
@@ -35,9 +35,10 @@ class SecureRound:
         schema: str,
         wanted: int,
         timeout: float,
+        asks: str = TRAIN,
     ) -> None:
         """`clients`: client number -> node id; devices know each other by client numbers. `wanted`: vectors after which nobody waits for more.
-        `timeout`: seconds for each of the five exchanges.
+        `timeout`: seconds for each of the five exchanges. `asks`: the type of the messages.
         """
         self._grid = grid
         self._clients = {node: client for client, node in clients.items()}
@@ -46,6 +47,7 @@ class SecureRound:
         self._wanted = wanted
         self._timeout = timeout
         self._terms = terms
+        self._types = {**MESSAGE_TYPES, "masked": asks}
         self._directory: dict[int, bytes] = {}
         self._server = SecureServer(terms, self._directory)
         self._reasons: list[str] = []
@@ -79,7 +81,7 @@ class SecureRound:
             Message(
                 self._content(stage, device, data),
                 dst_node_id=self._tasks[device].metadata.dst_node_id,
-                message_type=MESSAGE_TYPES[stage],
+                message_type=self._types[stage],
             )
             for device, data in requests.items()
         ]

@@ -1,15 +1,29 @@
 """Devices that measure the model themselves: the evaluator's numbers without a plan, noised and charged under one, the same on every runtime."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from client.device import Device
+from client.randomness import SeededRandomness
+from client.workbench import build_workbench
 from everbloom.errors import ConfigError, PrivacyError
+from everbloom.evaluation_wire import EvaluationTask
+from everbloom.privacy.mechanisms.distributed import DistributedPlan
+from everbloom.privacy.secure_aggregation.device import SecureDevice
+from everbloom.privacy.secure_aggregation.keys import identity
+from everbloom.privacy.secure_aggregation.record import MemoryRecord
+from everbloom.privacy.secure_aggregation.server import SecureServer
+from everbloom.privacy.secure_aggregation.simulation import simulated_secrets
+from everbloom.privacy.secure_aggregation.terms import Policy
+from everbloom.wire import Task
 from server.checkpoint import read_checkpoint
 from server.measuring import check_measurements
 from server.observer import Silent
 from server.run_directory import RunDirectory
+from server.secure_round import secure_terms
 from simulation.run import run_in_process
 
 DEVICES = {"every": 1, "measures": ["hr@10", "ndcg@10", "hr@5"]}
@@ -18,6 +32,7 @@ PLANS: dict[str, tuple[dict[str, Any], str]] = {
     "local": ({**USER, "mechanism": {"name": "local"}}, "uniform"),
     "central": ({**USER, "mechanism": {"name": "central"}}, "poisson"),
     "adaptive": ({**USER, "mechanism": {"name": "central", "adaptive_clip": {"noise": 0.5}}}, "poisson"),
+    "distributed": ({**USER, "mechanism": {"name": "distributed", "min_cohort": 4}}, "uniform"),
     "example": ({"unit": "example", "noise_multiplier": 1.0, "delta": 1e-4, "denominator": 10}, "uniform"),
 }
 
@@ -135,10 +150,52 @@ def test_resumed_equals_uninterrupted(small, study_of, tmp_path):
     assert measured(run.path) == measured(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("name", ["distributed", "matrix-factorisation"])
+def test_behind_masks_the_same(small, study_of, tmp_path):
+    """Every summand is masked, also a measurement's; the sums are those of devices that answer in clear."""
+    found = []
+    for masks in (True, False):
+        experiment = small(
+            privacy=PLANS["distributed"][0],
+            evaluation={"devices": {**DEVICES, "every": 2}},
+            runtime={"masks": masks, "clients": "one-by-one"},
+        )
+        run_of(study_of, experiment, tmp_path / str(masks))
+        found.append(measured(tmp_path / str(masks)))
+    assert len(found[0]) == 2
+    assert found[0] == [pytest.approx(row, abs=1e-6) for row in found[1]]
+    assert all((row["answered"], row["failed"]) == (6, 0) for row in found[0])
+
+
+def test_masks_or_nothing_and_those_of_a_measurement_alone(small, study_of):
+    study = study_of(small(privacy=PLANS["distributed"][0]))
+    task = Task(study.layout.flat(study.new_model()), study.layout.schema, study.terms, 0, 1, study.window(0))
+    asked = EvaluationTask(task, study.timeline.held_out(0, "validation"), ("hr@10",))
+    bench = build_workbench(study.terms, study.dataset.catalog.first_seen, study.features)
+    events, noise = study.dataset.events.of(2), SeededRandomness(3, 2)
+    device = Device(2, events, Refuses(), noise, lambda terms: bench)  # type: ignore[arg-type]
+    with pytest.raises(PrivacyError, match="the question came without it"):
+        device.evaluate(asked)
+    with pytest.raises(PrivacyError, match="no identity"):
+        device.evaluate_masked(asked, b"")
+    secret = simulated_secrets(3, [2])[2]
+    secure = SecureDevice(2, secret, {2: identity(secret)}, MemoryRecord(), Policy(minimum=3))
+    device = replace(device, secure=secure)
+    assert isinstance(study.plan, DistributedPlan)
+    request = SecureServer(secure_terms(study.plan, 1, 0, 1), {}).advertise_request()
+    with pytest.raises(PrivacyError, match="the masks are of another round"):
+        device.evaluate_masked(asked, request)
+
+
+class Refuses:
+    """A ledger that must not be asked."""
+
+    def reserve(self, plan: object, period: int, round: int) -> None:
+        raise AssertionError("charged")
+
+
+@pytest.mark.parametrize("name", ["matrix-factorisation"])
 def test_mechanisms_without_a_way_are_refused_before_any_work(small, study_of, name):
-    mechanism = {"name": name, "min_cohort": 4} if name == "distributed" else {"name": name}
-    experiment = small(privacy={**USER, "mechanism": mechanism}, evaluation={"devices": DEVICES})
+    experiment = small(privacy={**USER, "mechanism": {"name": name}}, evaluation={"devices": DEVICES})
     with pytest.raises(PrivacyError, match=r"remove \[evaluation\.devices\]"):
         check_measurements(study_of(experiment))
 

@@ -13,7 +13,7 @@ from everbloom.errors import PrivacyError
 from everbloom.methods import Mechanism
 from everbloom.privacy.accounting.discrete import ORDERS, Law, discrete_epsilon, discrete_rdp
 from everbloom.privacy.budget import Cost
-from everbloom.privacy.counting_query import CountingQuery
+from everbloom.privacy.counting_query import CountingQuery, EncodedQuery
 from everbloom.privacy.course import Setting
 from everbloom.privacy.discrete.encoding import Encoding, calibrated
 from everbloom.privacy.noise import NoiseSource
@@ -110,11 +110,8 @@ class DistributedPlan(PrivacyPlan):
 
     @property
     def query(self) -> CountingQuery:
-        """See `PrivacyPlan`. There is none."""
-        raise PrivacyError(
-            "evaluation.devices: under secure aggregation a device answers behind masks alone, and measurements have none; "
-            'use privacy.mechanism = "local" or "central", or remove [evaluation.devices]'
-        )
+        """See `PrivacyPlan`: an update like any other, of at most the clip norm."""
+        return EncodedQuery(encoding=self.encoding)
 
     @property
     def needs_sum(self) -> str:

@@ -112,7 +112,10 @@ def test_what_was_forgotten_is_not_answered_again(side):
     [
         ({"message": ""}, "message id: expected 1 to 256 characters"),
         ({"message": None}, "message id: expected"),
-        ({"message_type": "query.raw_events"}, "message type 'query.raw_events': expected one of train, query.hello"),
+        (
+            {"message_type": "query.raw_events"},
+            "message type 'query.raw_events': expected one of train, evaluate, query.hello",
+        ),
         ({"message_type": ["train"]}, "message type"),
         ({"version": 2}, "request of version 2: this device speaks version 1"),
     ],

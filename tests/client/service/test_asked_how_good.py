@@ -61,9 +61,9 @@ def test_only_if_the_owner_lets_it_and_charged_once_a_message(
         send(service, "m1", asked)
     assert not service.account().reservations
     allow(folder)
-    first = Tally.unpack(send(service, "m2", asked), 3)
+    first = Tally.unpack(send(service, "m2", asked), np.zeros(3))
     assert [one.round for one in service.account().reservations] == [1]
-    np.testing.assert_array_equal(Tally.unpack(send(service, "m2", asked), 3).sums, first.sums)
+    np.testing.assert_array_equal(Tally.unpack(send(service, "m2", asked), np.zeros(3)).sums, first.sums)
     assert len(service.account().committed) == 1
     with pytest.raises(InputError, match="another message of this id"):
         send(service, "m2", replace(asked, measures=("hr@5",)))
@@ -96,7 +96,7 @@ def test_whatever_a_device_finds_its_answer_stays_in_the_box():
     answer = CountingQuery().answer(np.array([1.0, 7.0, -3.0, np.nan]), None)
     assert answer.tolist() == [0.5, 0.5, 0.0, 0.0]
     assert np.linalg.norm(CountingQuery().answer(np.ones(9), None)) == pytest.approx(1.0)
-    assert CountingQuery().opened(answer, None).tolist() == [1.0, 1.0, 0.0, 0.0]
+    assert CountingQuery().opened(answer, 4, 1, None).tolist() == [1.0, 1.0, 0.0, 0.0]
 
 
 @pytest.mark.parametrize("measures", [(), ("hr",), ("hr@0",), ("likes@10",), ("hr@10",) * 65])
@@ -110,9 +110,9 @@ def test_another_message_is_no_evaluation(asked, task):
         EvaluationTask.unpack(task.pack())
     for sums in (np.zeros(3, np.float32), np.zeros(2), np.array([1.0, np.inf, 0.0])):
         with pytest.raises(SchemaError, match="unusable tally"):
-            Tally.unpack(Tally(sums).pack(), 3)
+            Tally.unpack(Tally(sums).pack(), np.zeros(3))
     with pytest.raises(SchemaError, match="no tally"):
-        Tally.unpack(task.pack(), 3)
+        Tally.unpack(task.pack(), np.zeros(3))
 
 
 def test_nothing_is_charged_where_the_plan_has_no_way(device_study, asked):

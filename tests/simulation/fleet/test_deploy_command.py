@@ -10,6 +10,8 @@ from everbloom.errors import InputError
 from simulation.deploy_command import deploy_app
 from simulation.processes import free_ports
 
+CONFIG = Path(__file__).parents[3] / "configs" / "smoke.toml"
+
 
 @pytest.fixture(scope="module")
 def deployment(tmp_path_factory) -> Path:
@@ -68,3 +70,30 @@ def test_mistakes(deployment, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").touch()
     assert "a fleet is made in a new folder" in fails("fleet", "--out", tmp_path / "full")
+
+
+def test_a_catalogue_is_brought_up_to_date(deployment, tmp_path):
+    def update(*rows: str) -> str:
+        (tmp_path / "items.csv").write_text("\n".join(["item,title", *rows]) + "\n")
+        told = command("catalog", deployment, "update", tmp_path / "items.csv")
+        assert told.exit_code == 0, told.output
+        return told.stdout
+
+    assert "version 1, 2 items (0 retired)" in update("a,One", "b,Two")
+    assert "version 1, 2 items" in update("b,Two", "a,One"), "nothing changed"
+    told = update("b,Too", "c,Three")
+    assert "version 2, 3 items (1 retired)" in told
+    assert "1 new, 1 retired and 0 back" in told
+    assert "1 known items are told otherwise" in told
+    assert sorted(path.name for path in (deployment / "catalogue").iterdir()) == ["0001", "0002", "current.json"]
+
+
+def test_mistakes_with_catalogues_and_runs_that_go_on(deployment, tmp_path):
+    (tmp_path / "items.csv").write_text("id,title\na,One\n")
+    assert "no column 'item'" in fails("catalog", deployment, "update", tmp_path / "items.csv")
+    assert "no deployment here" in fails("catalog", tmp_path, "update", tmp_path / "items.csv")
+    assert command("catalog", deployment, "remove", tmp_path / "items.csv").exit_code == 2
+    told = fails("run", "-d", deployment, "--resume", tmp_path, "--start-from", tmp_path)
+    assert "--start-from is for a new run" in told
+    told = fails("run", CONFIG, "-d", deployment, "--start-from", tmp_path)
+    assert "no run to go on from here" in told
