@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic
 
@@ -157,7 +158,8 @@ def _run_cells(
         with console.running(cell.label, checked.rounds[cell.point], run.rounds_done() if resume else 0) as ended:
             try:
                 between = campaign.family.between(cell.point)
-                ended(run_in_process(_quiet(experiment), run, console, resume, between))
+                runs = run_in_process if between is None else partial(run_in_process, between=between)
+                ended(runs(_quiet(experiment), run, console, resume))
             except CheckpointError as error:
                 raise CheckpointError(f"{error}; to run this cell anew, remove {folder}") from None
             except (InputError, FloatingPointError) as error:

@@ -87,10 +87,10 @@ def test_a_method_more_is_an_extension_and_one_less_is_not(compare):
 def test_a_cell_that_fails_is_shown_and_the_others_go_on(compare, monkeypatch):
     run = running.run_in_process
 
-    def failing(study, directory, observer, resume, between):
+    def failing(study, directory, observer, resume):
         if study.experiment.continual.method.name == "frozen":
             raise InputError("round 1: all 8 clients failed")
-        return run(study, directory, observer, resume, between)
+        return run(study, directory, observer, resume)
 
     monkeypatch.setattr(running, "run_in_process", failing)
     found, told = compare(seeds=1)
