@@ -134,6 +134,7 @@ def test_report_and_compare_read_it_beside_other_runs(tmp_path, quiet):
     page = report(runs)
     assert "aggregated" in page
     assert "own-items" in page
+    assert "the published pfedrec" in report(find_runs([tmp_path / "pfedrec"]))
     found = compare_runs(runs)
     assert len({one.contender.label for one in found.against}) == 2
     ran = CliRunner().invoke(app, ["check", str(tmp_path / "pfedrec" / "experiment.toml")])

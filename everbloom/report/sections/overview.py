@@ -94,7 +94,9 @@ def _federation(run: RunRecords) -> str:
         else f"{federation.cohort:.0%} of the clients"
     )
     parameters = f"; {run.summary['parameters']:,} shared parameters" if run.summary else ""
-    return f"{len(run.rounds):,} rounds of {cohort}, {federation.optimizer.name}{parameters}"
+    baseline = run.experiment.baseline
+    learning = federation.optimizer.name if baseline is None else f"the published {baseline.name}"
+    return f"{len(run.rounds):,} rounds of {cohort}, {learning}{parameters}"
 
 
 def _results(groups: Sequence[Group]) -> Markup:
