@@ -55,6 +55,7 @@ class LocalTrainer:
         self.learning = learning
         self.vector = layout.bind(model)
         self.personal = layout.bind(model, "personal")
+        self._initial = self.personal.clone()
         self.gradient = torch.zeros_like(self.vector)
         self.teacher: Teacher | None = None
         """Whom the next update distils from."""
@@ -80,7 +81,8 @@ class LocalTrainer:
         start = torch.from_numpy(parameters)
         self.vector.copy_(start)
         own = np.zeros(kept_size(self.layout, self.learning), dtype=np.float32) if kept is None else kept
-        self.personal.copy_(torch.from_numpy(own[: len(self.personal)]))
+        self._personalise(own)
+        before = self.personal.clone()
         steering = None
         if self.learning.steered:
             steering = Steering(self.layout, self.learning, torch.from_numpy(own[None].copy()), 1, sent)
@@ -96,7 +98,7 @@ class LocalTrainer:
         elif len(examples) or steering is not None:
             self._plain(examples, negatives, start, draws, steering)
         delta: NDArray[np.float32] = (self.vector - start).numpy()
-        reached = self.personal.numpy().copy()
+        reached = own[: len(before)] + (self.personal - before).numpy()
         if steering is not None:
             steering.remember(torch.from_numpy(delta)[None])
             reached = np.concatenate([reached, steering.values[0].numpy()])
@@ -119,7 +121,7 @@ class LocalTrainer:
     ) -> NDArray[np.float32]:
         """[examples] the objective under `parameters` [params] and what the client has `kept` [numbers]; nothing is dropped and nothing learnt."""
         self.vector.copy_(torch.from_numpy(parameters))
-        self.personal.copy_(torch.from_numpy(kept[: len(self.personal)]))
+        self._personalise(kept)
         self.model.eval()
         scores = self.model(examples.items, examples.circumstances, negatives, examples.place)
         candidates = build_candidates(examples, negatives, self.model.item.items)
@@ -150,8 +152,13 @@ class LocalTrainer:
             self.gradient.add_(self.vector - start, alpha=self.learning.pull)
             if linear is not None:
                 self.gradient.add_(linear)
-            self.vector.add_(self.gradient, alpha=-self.learning.learning_rate)
-            self.personal.add_(own, alpha=-self.learning.personal_rate)
+            shared, personal = self.learning.moves(step)
+            self.vector.add_(self.gradient, alpha=-self.learning.learning_rate if shared else 0.0)
+            self.personal.add_(own, alpha=-self.learning.personal_rate if personal else 0.0)
+
+    def _personalise(self, kept: NDArray[np.float32]) -> None:
+        """Gives the model the personal parameters of a client that has `kept` [numbers]: differences from the initial ones."""
+        self.personal.copy_(self._initial + torch.from_numpy(kept[: len(self.personal)]))
 
     def _pull(self, start: torch.Tensor) -> None:
         """Adds FedProx's gradient mu (w - w_global) to each parameter's."""
