@@ -223,8 +223,12 @@ class FederatedAlgorithm(Method):
         """Strength of a pull towards the parameters that a round begins with, beside `learning.proximal_mu`."""
         return 0.0
 
-    def check(self, learning: "LearningConfig") -> None:
-        """Raises `ConfigError` if the rest of [learning] does not go with it."""
+    def check(self, learning: "LearningConfig", personal: int) -> None:
+        """Raises `ConfigError` if the rest of [learning] does not go with it, or that a model has so many personal parameters."""
+
+    def moves(self, step: int) -> tuple[bool, bool]:
+        """Whether a round's local step (from 0) moves the shared parameters, and the personal ones."""
+        return True, True
 
     def kept(self, parameters: int) -> int:
         """Numbers that a device with a model of so many shared parameters remembers from round to round."""
@@ -554,6 +558,7 @@ ALGORITHMS: Registry[FederatedAlgorithm] = Registry(
     {
         "feddyn": "everbloom.algorithms.feddyn:FedDyn",
         "scaffold": "everbloom.algorithms.scaffold:Scaffold",
+        "fedrep": "everbloom.algorithms.fedrep:FedRep",
     },
 )
 

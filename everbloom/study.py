@@ -172,7 +172,7 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
         check_places(study.new_model(), experiment.learning)
     algorithm = experiment.learning.algorithm
     if algorithm is not None:
-        algorithm.check(experiment.learning)
+        algorithm.check(experiment.learning, study.layout.size("personal"))
     if study.plan is not None:
         check_algorithm(study.plan, algorithm)
         check_model(study.plan, study.new_model(), study.layout.names("personal"))

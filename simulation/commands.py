@@ -111,6 +111,10 @@ def run_central(path: Path, overrides: Iterable[str], console: Console) -> dict[
         raise ConfigError(
             "model.user.personal: pooled training has no devices that could learn for themselves; add -s model.user.personal=false"
         )
+    if experiment.model.personal_layers:
+        raise ConfigError(
+            "model.personal_layers: pooled training has no devices that could learn for themselves; leave them out"
+        )
     study = study_with_progress(experiment, console)
     select = study.experiment.evaluation.select
 

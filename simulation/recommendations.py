@@ -129,7 +129,8 @@ def _described(trained: Trained, phrases: list[str], progress: Console) -> Perso
         value=np.ones(len(phrases), dtype=np.float32),
         user_ids=StringColumn.of([""]),
     )
-    personal = None if model.personal is None else np.zeros(study.experiment.model.dim, dtype=np.float32)
+    size = study.layout.size("personal")
+    personal = np.zeros(size, dtype=np.float32) if size else None
     return Person(history, model, personal, tuple(phrases))
 
 

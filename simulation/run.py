@@ -90,6 +90,7 @@ def check_runtime(runtime: RuntimeConfig) -> None:
 def check_personal(experiment: Experiment) -> None:
     """Raises `ConfigError`, before any work, if devices are to keep something where there is no place for it."""
     keeps = "model.user.personal" if experiment.model.user.personal else None
+    keeps = "model.personal_layers" if experiment.model.personal_layers else keeps
     if experiment.learning.algorithm is not None and experiment.learning.algorithm.kept(1):
         keeps = f'learning.algorithm = "{experiment.learning.algorithm.name}"'
     if keeps and experiment.runtime.name == "ray":

@@ -48,7 +48,7 @@ class Trained:
 
         Raises `CheckpointError` if the run did not simulate its devices: real ones keep it to themselves.
         """
-        if self.model.personal is None:
+        if self.study.layout.size("personal") == 0:
             return None
         kept = saved_kept(self.run.path / "devices", self.study, self.state)[user]
         own: NDArray[np.float32] = kept[: self.study.layout.size("personal")].copy()

@@ -42,6 +42,10 @@ class LearningConfig(Table):
         """Strength of the pull towards the parameters that a round begins with, FedProx's and the algorithm's."""
         return self.proximal_mu + (0.0 if self.algorithm is None else self.algorithm.proximal)
 
+    def moves(self, step: int) -> tuple[bool, bool]:
+        """Whether a round's local step (from 0) moves the shared parameters, and the personal ones."""
+        return (True, True) if self.algorithm is None else self.algorithm.moves(step)
+
     @property
     def steered(self) -> bool:
         """Whether every step moves every parameter, touched or not."""

@@ -1,8 +1,8 @@
 """The recommender, put together."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
 from everbloom.config.items import ItemModelConfig
 from everbloom.config.scores import ContentConfig, CooccurrenceConfig, PriorConfig
@@ -21,6 +21,9 @@ class ModelConfig(Table):
     cooccurrence: CooccurrenceConfig | None = None
     score: Literal["dot", "mlp"] = "dot"
     """`dot`: u . i. `mlp`: W [u, i] with one hidden layer (a purely linear W over the pair would rank items alike for every user)."""
+    personal_layers: tuple[Annotated[str, Field(pattern=r"^(user|score|content|cooccurrence)\.")], ...] = ()
+    """Layers that stay on each device, by how their parameters' names begin (`user.`, `score.`, `user.blocks.1.`; FedPer, Arivazhagan et al., 2019):
+    they are learnt there with `learning.personal_rate`, kept from round to round and never sent."""
 
     @model_validator(mode="after")
     def _consistent(self) -> "ModelConfig":

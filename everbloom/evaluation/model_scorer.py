@@ -27,13 +27,14 @@ class ModelScorer:
         log: EventLog,
         personal: NDArray[np.float32] | None = None,
     ) -> None:
-        """`parameters` [params] replace the model's shared ones. `personal` [users, dim]: what their devices have learnt for themselves, where it is
-        known; None measures the shared model.
+        """`parameters` [params] replace the model's shared ones. `personal` [users, personal]: what their devices have learnt for themselves, as
+        differences from the model's initial ones, where it is known; None measures the shared model.
         """
         self.model = model.eval()
         self.log = log
         self.personal = personal
         layout.bind(model).copy_(torch.from_numpy(parameters))
+        self._own = _OwnLayers(layout.bind(model, "personal")) if model.personal_layers else None
         with torch.inference_mode():
             self.catalogue = model.catalogue()
 
@@ -63,14 +64,25 @@ class ModelScorer:
     ) -> torch.Tensor:
         """[b, items] scores after each case's visible history; `catalogue`: of these items instead of all."""
         with torch.inference_mode():
-            return self.scores(cases, positions, catalogue)
+            if self._own is None or self.personal is None:
+                return self.scores(cases, positions, catalogue)
+            # Layers of their own: one user after the other.
+            order = np.argsort(cases.user[positions], kind="stable")
+            ends = np.flatnonzero(np.diff(cases.user[positions[order]])) + 1
+            parts = [self.scores(cases, positions[some], catalogue) for some in np.split(order, ends) if len(some)]
+            self._own.show(0.0)
+            back = torch.from_numpy(np.argsort(order))
+            return torch.cat(parts)[back] if parts else self.scores(cases, positions, catalogue)
 
     def scores(
         self, cases: Cases, positions: NDArray[np.int64], catalogue: CatalogueVectors | None = None
     ) -> torch.Tensor:
-        """`score` for who wants gradients."""
+        """`score` for who wants gradients; of one user where devices have layers of their own."""
         items, circumstances, length = self._histories(cases, positions)
         own = None if self.personal is None else torch.from_numpy(self.personal[cases.user[positions]])
+        if self._own is not None and own is not None:
+            self._own.show(own[0] if len(own) else 0.0)
+            own = None
         return self.model.rank_catalogue(items, circumstances, length, catalogue or self.catalogue, own)
 
     def _histories(
@@ -117,3 +129,15 @@ class ModelScorer:
         since = np.zeros(len(known), dtype=np.int64)
         since[known > 0] = gap_codes(now - time[offsets[1:][known > 0] - 1])
         return gaps_before(time, offsets), since
+
+
+class _OwnLayers:
+    """A model's personal parameters, bound: shown as anybody has learnt them."""
+
+    def __init__(self, bound: torch.Tensor) -> None:
+        self._bound = bound
+        self._initial = bound.clone()
+
+    def show(self, learnt: torch.Tensor | float) -> None:
+        """`learnt` [personal]: differences from the initial ones; 0 for who has learnt nothing."""
+        self._bound.copy_(self._initial + learnt)

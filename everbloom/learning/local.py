@@ -55,6 +55,7 @@ class LocalTrainer:
         self.learning = learning
         self.vector = layout.bind(model)
         self.personal = layout.bind(model, "personal")
+        self._initial = self.personal.clone()
         self.gradient = torch.zeros_like(self.vector)
         self.teacher: Teacher | None = None
         """Whom the next update distils from."""
@@ -80,6 +81,7 @@ class LocalTrainer:
         start = torch.from_numpy(parameters)
         own = np.zeros(kept_size(self.layout, self.learning), dtype=np.float32) if kept is None else kept
         self.load(parameters, own)
+        before = self.personal.clone()
         steering = None
         if self.learning.steered:
             steering = Steering(self.layout, self.learning, torch.from_numpy(own[None].copy()), 1, sent)
@@ -95,7 +97,7 @@ class LocalTrainer:
         elif len(examples) or steering is not None:
             self._plain(examples, negatives, start, draws, steering)
         delta: NDArray[np.float32] = (self.vector - start).numpy()
-        reached = self.personal.numpy().copy()
+        reached = own[: len(before)] + (self.personal - before).numpy()
         if steering is not None:
             steering.remember(torch.from_numpy(delta)[None])
             reached = np.concatenate([reached, steering.values[0].numpy()])
@@ -105,9 +107,11 @@ class LocalTrainer:
         return delta
 
     def load(self, parameters: NDArray[np.float32], kept: NDArray[np.float32]) -> None:
-        """Makes them the model's: `parameters` [params], and of what the client has `kept` [numbers] what it begins with: its personal parameters."""
+        """Makes them the model's: `parameters` [params], and of what the client has `kept` [numbers] what it begins with, the differences of its
+        personal parameters from the initial ones.
+        """
         self.vector.copy_(torch.from_numpy(parameters))
-        self.personal.copy_(torch.from_numpy(kept[: len(self.personal)]))
+        self.personal.copy_(self._initial + torch.from_numpy(kept[: len(self.personal)]))
 
     def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
         """Parameters [params] of the model that following updates distil from, under an experiment with distillation; None: from none."""
@@ -153,8 +157,9 @@ class LocalTrainer:
             self.gradient.add_(self.vector - start, alpha=self.learning.pull)
             if linear is not None:
                 self.gradient.add_(linear)
-            self.vector.add_(self.gradient, alpha=-self.learning.learning_rate)
-            self.personal.add_(own, alpha=-self.learning.personal_rate)
+            shared, personal = self.learning.moves(step)
+            self.vector.add_(self.gradient, alpha=-self.learning.learning_rate if shared else 0.0)
+            self.personal.add_(own, alpha=-self.learning.personal_rate if personal else 0.0)
 
     def _pull(self, start: torch.Tensor) -> None:
         """Adds FedProx's gradient mu (w - w_global) to each parameter's."""

@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from everbloom.config import ModelConfig
+from everbloom.errors import ConfigError
 from everbloom.models.content import ContentMatch
 from everbloom.models.cooccurrence import Cooccurrence
 from everbloom.models.features.blocks import ItemFeatures
@@ -71,6 +72,7 @@ class Recommender(nn.Module):
         where the language model is fine-tuned. `told`: how histories are told, where a language model reads them."""
         super().__init__()
         self.history = config.user.history
+        self.personal_layers = config.personal_layers
         whole = ItemFeatures.of(features) if isinstance(features, np.ndarray) else features
         reduced, reduction, fusion = whole, None, None
         if whole is not None and config.items.feature_dim is not None:
@@ -249,8 +251,17 @@ def _first_row(users: torch.Tensor) -> torch.Tensor:
 
 
 def layout_of(model: Recommender) -> ParameterLayout:
-    """Which of its parameters are shared, counted, personal and frozen."""
-    return ParameterLayout.of(model, PERSONAL, COUNTED)
+    """Which of its parameters are shared, counted, personal and frozen. Raises `ConfigError` if a personal layer is none of the model's."""
+    learnt = [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    for layer in model.personal_layers:
+        if not any(name.startswith(layer) for name in learnt):
+            raise ConfigError(
+                f"model.personal_layers: no parameter that is learnt begins with {layer!r}; they are: {', '.join(learnt)}"
+            )
+    layout = ParameterLayout.of(model, (*PERSONAL, *model.personal_layers), COUNTED)
+    if not layout.names("shared"):
+        raise ConfigError("model.personal_layers: nothing is left to be shared; name fewer layers")
+    return layout
 
 
 def build_recommender(

@@ -19,6 +19,8 @@ from simulation.devices import SimulatedDevices
 from simulation.run import check_personal, run_in_process
 
 STEPS = 3
+MODELS = {"fedrep": {"personal_layers": ["user.blocks."]}}
+"""Of algorithms that want something of the model."""
 KEEPING = [name for name in ALGORITHMS.names() if ALGORITHMS.parse(name).kept(1)]
 
 
@@ -27,6 +29,7 @@ def algorithm_study(small, study_of):
     """(algorithm, **tables) -> a study of 20 devices over two periods of three rounds of six, several local steps each."""
 
     def build(algorithm, **tables):
+        tables.setdefault("model", MODELS.get(algorithm, {}) if isinstance(algorithm, str) else {})
         learning = {"algorithm": algorithm, "local_steps": STEPS, "learning_rate": 0.2, **tables.pop("learning", {})}
         federation = {
             "rounds": 3,
@@ -103,7 +106,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(algorithm_study, tmp_path, 
 @pytest.mark.parametrize("name", ALGORITHMS.names())
 def test_it_changes_what_is_learnt_and_not_what_is_sent_up(algorithm_study, tmp_path, name):
     """Down there is a second vector where the algorithm says so."""
-    study, plain = algorithm_study(name), algorithm_study(None)
+    study, plain = algorithm_study(name), algorithm_study(None, model=MODELS.get(name, {}))
     found, expected = (run(each, tmp_path / str(n)) for n, each in enumerate((study, plain)))
     differs = np.abs(arrays(found, study)["parameters"] - arrays(expected, plain)["parameters"]).max()
     assert differs > 1e-4
@@ -134,6 +137,17 @@ def test_by_the_user_it_runs(algorithm_study, tmp_path, name, mechanism):
     privacy = {"unit": "user", "mechanism": {"name": mechanism}, "noise_multiplier": 1.0, "delta": 1e-4}
     study = algorithm_study(name, privacy=privacy, federation={"rounds": 1, **sampler})
     assert all(np.isfinite(values).all() for values in arrays(run(study, tmp_path / "run"), study).values())
+
+
+def test_fedrep_wants_a_head_and_a_body(algorithm_study):
+    with pytest.raises(
+        ConfigError, match=r"nothing is personal, so there is no head; name its layers in model\.personal_layers"
+    ):
+        algorithm_study("fedrep", model={})
+    with pytest.raises(
+        ConfigError, match=r"head_steps 3: of learning\.local_steps = 3 none is left for what is shared"
+    ):
+        algorithm_study({"name": "fedrep", "head_steps": 3}, model=MODELS["fedrep"])
 
 
 @pytest.mark.parametrize("name", KEEPING)

@@ -17,14 +17,16 @@ class _Selected(NamedTuple):
 
 
 class PersonalWeights:
-    """Every client's own parameters of one round: `values` [clients, personal], changed by its steps; 0 wide if the model has none."""
+    """Every client's own parameters of one round: `values` [clients, personal], changed by its steps; 0 wide if the model has none. What is kept of
+    them are differences from the model's initial ones, so that zero is whoever has learnt nothing yet."""
 
     def __init__(self, skeleton: Skeleton, start: torch.Tensor | None, clients: int) -> None:
         """`start` [clients, at least personal], which stays as it is; None: nobody has learnt anything yet."""
         self.skeleton = skeleton
         width = sum(slot.end - slot.start for slot in skeleton.personal)
         self._start = torch.zeros((clients, width)) if start is None else start[:, :width]
-        self.values = self._start.to(skeleton.device, copy=True)
+        self._before = self._start.to(skeleton.device) + skeleton.initial.to(skeleton.device)
+        self.values = self._before.clone()
         self._gradient = torch.zeros_like(self.values)
         self._selected: _Selected | None = None
 
@@ -51,6 +53,7 @@ class PersonalWeights:
         return self.values[which].isfinite().all(dim=1)
 
     def kept(self, trained: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """[clients, personal] the values that those `trained` [clients] have reached; the others' are what they were."""
-        reached: NDArray[np.float32] = self.values.cpu().numpy()
-        return np.where(trained[:, None], reached, self._start.numpy())
+        """[clients, personal] what those `trained` [clients] have reached; the others' is what it was."""
+        before = self._start.numpy()
+        moved: NDArray[np.float32] = (self.values - self._before).cpu().numpy()  # exactly nothing for who did not train
+        return np.where(trained[:, None], before + moved, before)

@@ -65,7 +65,7 @@ class PlainTraining:
         for some in self.budget.groups(cohort, idle=False):
             rows, parts = self._parts(cohort, some)
             weights = self._weights(start, rows, some)
-            for step_masks in masks:
+            for step, step_masks in enumerate(masks):
                 weights.install()
                 table = ItemTable(self.model.item, rows, self.budget.kept)
                 for part in parts:
@@ -75,8 +75,9 @@ class PlainTraining:
                     weights.collect()
                     personal.collect()
                 table.backward()
-                weights.step(self.learning.learning_rate, self.learning.pull)
-                personal.step(self.learning.personal_rate)
+                shared, own = self.learning.moves(step)
+                weights.step(self.learning.learning_rate if shared else 0.0, self.learning.pull)
+                personal.step(self.learning.personal_rate if own else 0.0)
             yield weights.deltas(some)
 
     def _weights(self, start: torch.Tensor, rows: torch.Tensor, some: NDArray[np.int64]) -> ClientWeights:

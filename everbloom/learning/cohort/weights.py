@@ -21,6 +21,8 @@ class Skeleton:
 
     def __init__(self, model: Recommender, layout: ParameterLayout, device: torch.device) -> None:
         """Takes the model for itself, to `device`. Raises `InputError` if it has layers that cannot be trained for many clients at once."""
+        self.initial = torch.from_numpy(layout.flat(model, "personal"))
+        """[personal] parameters of a device that has learnt nothing yet; what devices keep are differences from them."""
         self.model = model.to(device)
         self.size = layout.size()
         shared = [slot for slot in layout.slots if slot.group == "shared"]

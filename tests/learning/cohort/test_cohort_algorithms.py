@@ -12,6 +12,10 @@ from everbloom.learning.steering import kept_size
 from everbloom.methods import ALGORITHMS
 
 SIZES = (4, 0, 1, 9, 2, 0)
+TABLES = {"fedrep": {"name": "fedrep", "head_steps": 2}}
+"""Of algorithms whose defaults do not go with three local steps of which something can be told."""
+CASES = [(name, steps) for name in (None, *ALGORITHMS.names()) for steps in (1, 3) if (name, steps) != ("fedrep", 1)]
+"""Head and body take more than one step."""
 STEERED = [name for name in ALGORITHMS.names() if ALGORITHMS.method_class(name).steers]
 
 
@@ -19,12 +23,16 @@ STEERED = [name for name in ALGORITHMS.names() if ALGORITHMS.method_class(name).
 def algorithm_case(case_of):
     """(algorithm, variant, steps, ...) -> (a case whose clients remember something, what the server sends)."""
 
-    def build(algorithm, variant="both", steps=3, sizes=SIZES, **options):
-        case = case_of(variant, sizes, local_steps=steps, algorithm=algorithm, **options)
+    def build(algorithm, variant="both", steps=3, sizes=SIZES, layers=(), own=False, **options):
+        table = TABLES.get(algorithm, algorithm) if isinstance(algorithm, str) else algorithm
+        case = case_of(variant, sizes, local_steps=steps, algorithm=table, personal_rate=0.03, **options)
+        user = {**case.config.user.model_dump(), "personal": own}
+        layers = {"personal_layers": layers, "user": user}
+        case = dataclasses.replace(case, config=case.config.model_validate({**case.config.model_dump(), **layers}))
         drawn = torch.Generator().manual_seed(3)
         kept = torch.randn((len(sizes), kept_size(case.layout, case.learning)), generator=drawn) * 0.1
         sent = None
-        if case.learning.algorithm.sends:
+        if case.learning.algorithm is not None and case.learning.algorithm.sends:
             sent = torch.randn(case.layout.size(), generator=drawn).numpy() * np.float32(0.1)
         return dataclasses.replace(case, cohort=dataclasses.replace(case.cohort, kept=kept)), sent
 
@@ -42,9 +50,8 @@ def devices(case, sent):
     return np.array(deltas), kept
 
 
-@pytest.mark.parametrize("name", ALGORITHMS.names())
+@pytest.mark.parametrize(("name", "steps"), CASES)
 @pytest.mark.parametrize("variant", ["both", "mlp", "content", "flat", "hybrid", "fixed-items"])
-@pytest.mark.parametrize("steps", [1, 3])
 def test_together_and_apart_are_each_clients_own_device(algorithm_case, agree, name, variant, steps):
     """In batches of one unit and of all; those without examples too."""
     case, sent = algorithm_case(name, variant, steps, dropout=0.2, proximal_mu=0.1)
@@ -59,19 +66,61 @@ def test_together_and_apart_are_each_clients_own_device(algorithm_case, agree, n
         agree(total.kept, kept)
 
 
-def gradient_at(case, client, parameters):
-    """[params] of the mean loss of a client, by automatic differentiation of the recommender as it is."""
+@pytest.mark.parametrize(("name", "steps"), CASES)
+@pytest.mark.parametrize("layers", [("user.",), ("score.", "user.blocks.0.")])
+@pytest.mark.parametrize("own", [False, True])
+def test_with_layers_of_their_own_too(algorithm_case, agree, name, layers, steps, own):
+    """FedPer, and every algorithm on top of it; an offset of user vectors beside the layers."""
+    case, sent = algorithm_case(name, "mlp", steps, layers=layers, own=own, dropout=0.2)
+    deltas, kept = devices(case, sent)
+    width = case.layout.size("personal")
+    moved = np.abs(kept[:, :width] - case.cohort.kept[:, :width].numpy()).max(axis=1)
+    assert ((moved > 1e-5) == (np.array(SIZES) > 0)).all()
+    assert deltas.shape[1] == case.layout.size() < sum(p.numel() for p in case.model().parameters())
+    for batch in (None, 1):
+        engine = case.engine(batch)
+        each, total = (getattr(engine, way)(case.start, case.cohort, sent=sent) for way in ("each", "total"))
+        for found, expected in zip(each.deltas, deltas, strict=True):
+            agree(found, expected)
+        agree(total.deltas[0], deltas.sum(axis=0))
+        np.testing.assert_allclose(each.kept, kept, rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(total.kept, kept, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [None, "fedrep"])
+def test_fedper_and_fedrep_are_their_papers(algorithm_case, agree, name):
+    """Both at once in every step; or two steps of the head on the body as it came, then one of the body on that head."""
+    case, _ = algorithm_case(name, "mlp", layers=("user.",))
+    found = case.engine().each(case.start, case.cohort)
+    eta, own_eta, start = case.learning.learning_rate, case.learning.personal_rate, torch.from_numpy(case.start)
+    first = torch.from_numpy(case.layout.flat(case.model(), "personal"))
+    for client in range(len(SIZES)):
+        body, head = start.clone(), first + case.cohort.kept[client]
+        for step in range(3):
+            gradient, own = gradient_at(case, client, body, head), gradient_at(case, client, body, head, "personal")
+            if name is None or step >= 2:
+                body = body - eta * gradient
+            if name is None or step < 2:
+                head = head - own_eta * own
+        agree(found.deltas[client], body - start)
+        np.testing.assert_allclose(found.kept[client], head - first, rtol=1e-3, atol=1e-5)
+
+
+def gradient_at(case, client, parameters, personal=None, group="shared"):
+    """[params] of a group's gradient of the mean loss of a client, by automatic differentiation of the recommender as it is."""
     model, examples = case.model(), case.examples(client)
     case.layout.bind(model).copy_(parameters)
+    if personal is not None:
+        case.layout.bind(model, "personal").copy_(personal)
     if not len(examples):
-        return torch.zeros(case.layout.size())
+        return torch.zeros(case.layout.size(group))
     negatives = case.cohort.negatives[client : client + 1]
     scores = model(examples.items, examples.circumstances, negatives, examples.place)
     case.learning.objective.per_example(
         scores, build_candidates(examples, negatives, model.item.items)
     ).mean().backward()
     named = dict(model.named_parameters())
-    return torch.cat([named[name].grad.reshape(-1) for name in case.layout.names("shared")])
+    return torch.cat([named[name].grad.reshape(-1) for name in case.layout.names(group)])
 
 
 def test_scaffold_is_its_paper(algorithm_case, agree):

@@ -62,7 +62,7 @@ def test_one_step_is_down_the_gradient_of_the_mean_loss(personal_case, agree):
     case = personal_case(sizes=(3,))
     model, examples = case.model(), case.examples(0)
     with torch.no_grad():
-        model.personal.weight.copy_(case.cohort.kept)
+        model.personal.weight.add_(case.cohort.kept)
     scores = model(examples.items, examples.circumstances, case.cohort.negatives, examples.place)
     candidates = build_candidates(examples, case.cohort.negatives, model.item.items)
     case.learning.objective.per_example(scores, candidates).mean().backward()
