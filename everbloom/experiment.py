@@ -139,7 +139,12 @@ def parse_experiment(tables: Mapping[str, Any], where: str = "experiment", overr
     try:
         return Experiment.model_validate(changed)
     except ValidationError as error:
-        raise ConfigError(f"{where}: {'; '.join(_problems(error, Experiment))}") from None
+        raise ConfigError(f"{where}: {explained(error, Experiment)}") from None
+
+
+def explained(error: ValidationError, table: type[Table]) -> str:
+    """What is wrong with the tables of a file that were to become a `table`, on one line."""
+    return "; ".join(_problems(error, table))
 
 
 def _apply(tables: dict[str, Any], override: str) -> None:

@@ -115,6 +115,7 @@ def main() -> None:
     from simulation.recommend_command import recommend
     from simulation.report_command import report
     from simulation.rolling_command import rolling
+    from simulation.sweep_command import sweep
     from simulation.watch_command import watch
 
     app.add_typer(data_app, name="data")
@@ -125,6 +126,7 @@ def main() -> None:
     app.command()(poison)
     app.command()(continual)
     app.command()(rolling)
+    app.command()(sweep)
     app.command()(audit)
     app.command()(feedback)
     app.command()(recommend)

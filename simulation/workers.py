@@ -159,7 +159,7 @@ _worker: Worker | None = None
 
 def _start_worker(experiment: Path, ledger: Path, others: int, workers: int) -> None:
     global _worker
-    _end_with_parent()
+    end_with_parent()
     torch.set_num_threads(1)
     study = open_study(load_experiment(experiment), _quiet, _quiet)
     participations = np.load(ledger, mmap_mode="r+")
@@ -167,7 +167,7 @@ def _start_worker(experiment: Path, ledger: Path, others: int, workers: int) -> 
     _worker = make_worker(study, participations, memory, shared_personal(ledger.parent, study))
 
 
-def _end_with_parent() -> None:
+def end_with_parent() -> None:
     """However the process that started this one ends, killed included, this one ends too. A key's interrupt is the parent's to handle."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()

@@ -8,7 +8,9 @@ import pytest
 from everbloom.errors import ConfigError
 from everbloom.experiment import load_experiment, parse_experiment
 
-CONFIGS = sorted((Path(__file__).parent.parent / "configs").rglob("*.toml"))
+CONFIGS = sorted(
+    path for path in (Path(__file__).parent.parent / "configs").rglob("*.toml") if path.parent.name != "sweeps"
+)
 MINIMAL = 'name = "small"\n[data.source]\nname = "synthetic"\nitems = 30\n'
 
 

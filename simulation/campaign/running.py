@@ -67,24 +67,29 @@ def check_grid(campaign: Campaign[P], opened: Opener) -> Checked[P]:
     refused: dict[P, str] = {}
     events, data = 0.0, ""
     for point in campaign.grid.points:
-        experiment = campaign.experiment(Cell(point, campaign.grid.seeds[0]))
-        check_runtime(experiment.runtime)
-        check_personal(experiment)
-        check_tracking(experiment)
         try:
-            study = opened(experiment)
+            study = checked_study(campaign.experiment(Cell(point, campaign.grid.seeds[0])), opened)
         except PrivacyError as error:
             refused[point] = str(error)
             continue
-        check_measurements(study)
-        check_memory(study)
-        open_population(study)
         rounds[point], data = study.rounds, study.dataset.fingerprint
-        events = max(events, _events(study))
+        events = max(events, trained_events(study))
     return Checked(data, rounds, events, refused)
 
 
-def _events(study: Study) -> float:
+def checked_study(experiment: Experiment, opened: Opener) -> Study:
+    """Opens an experiment as its runs will. Raises `InputError`, a `PrivacyError` if its claim could not be kept."""
+    check_runtime(experiment.runtime)
+    check_personal(experiment)
+    check_tracking(experiment)
+    study = opened(experiment)
+    check_measurements(study)
+    check_memory(study)
+    open_population(study)
+    return study
+
+
+def trained_events(study: Study) -> float:
     """(Expected) events that all clients train on, counted anew in each round and local step."""
     experiment, log = study.experiment, study.dataset.events
     windows = [study.window(period) for period in range(study.timeline.periods)]
