@@ -153,8 +153,10 @@ class _Interrupts(Silent):
 
 
 @with_ray
-def test_interrupted_in_process_and_resumed_on_ray_equals_uninterrupted(cluster, tiny, opened, tmp_path):
-    tables = {"users": 12, "rounds": 2, "privacy": PRIVATE, "federation": {"rounds": 2, "cohort": 9}}
+@pytest.mark.parametrize("rule", ["mean", "multi-krum"])
+def test_interrupted_in_process_and_resumed_on_ray_equals_uninterrupted(cluster, tiny, opened, tmp_path, rule):
+    federation = {"rounds": 2, "cohort": 9, "aggregation": rule}
+    tables = {"users": 12, "rounds": 2, "privacy": PRIVATE, "federation": federation}
     once = opened(tiny(**tables))
     run = RunDirectory.create(tmp_path / "ray", once.experiment)
     with pytest.raises(KeyboardInterrupt):

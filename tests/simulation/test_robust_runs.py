@@ -1,6 +1,5 @@
 """Runs under an aggregation rule: one result on every runtime, resumed or not; refused where a claim or a sum rests on adding up."""
 
-import importlib.util
 import json
 from io import StringIO
 
@@ -93,13 +92,6 @@ def test_two_processes_give_the_bytes_of_one(experiment, opened, tmp_path):
         for workers in (1, 2)
     )
     assert one[0].tobytes() == two[0].tobytes()
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra: everbloom[ray]")
-def test_ray_gives_the_bytes_of_one_process(experiment, opened, tmp_path):
-    one = run(opened(experiment("multi-krum")), tmp_path / "one")
-    other = run(opened(experiment("multi-krum", runtime={"name": "ray", "workers": 1})), tmp_path / "ray")
-    assert one[0].tobytes() == other[0].tobytes()
 
 
 @pytest.mark.flower
