@@ -6,16 +6,18 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from everbloom.compression.codec import Codec
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.learning.places import check_places
+from everbloom.models.compressing import codec_of
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.towers.states import TextStates
 from everbloom.models.towers.told import ToldItems
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.privacy.soundness import check_model
+from everbloom.privacy.soundness import check_compression, check_model
 from everbloom.wire import Task, Terms
 
 
@@ -36,6 +38,11 @@ class Workbench:
         method = self.terms.continual
         distillation = None if method is None else method.distillation
         return LocalTrainer(self.model, self.layout, self.terms.learning, self.plan, distillation)
+
+    @cached_property
+    def codec(self) -> Codec | None:
+        """What makes updates shorter; None: nothing."""
+        return codec_of(self.layout, self.terms.compression)
 
     def check(self, task: Task) -> None:
         """Raises `SchemaError` if the server's model is another."""
@@ -63,6 +70,7 @@ def build_workbench(
     check_places(model, terms.learning)
     layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
+    check_compression(terms.compression, plan, terms.model)
     if plan is not None:
         check_model(plan, model, layout.names("personal"))
     return Workbench(terms, first_seen, layout, plan, model)

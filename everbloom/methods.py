@@ -5,7 +5,7 @@ To add a method: one file with a frozen class that implements the contract, one 
 
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from everbloom.availability.presence import Presence
+    from everbloom.compression.codec import Block, Codec
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
     from everbloom.data.catalog import Catalog
@@ -158,6 +159,17 @@ class ServerOptimizer(Method):
         mean_delta: "NDArray[np.float32]",
     ) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]":
         """(new parameters, new state); the arguments are not changed. [params] float32 each."""
+
+
+class Compression(Method):
+    """What an update becomes on its way to the server, after it was released."""
+
+    feedback: bool = True
+    """Whether a device remembers what it could not send and adds it to its next update: some state of the update's size on each device."""
+
+    @abstractmethod
+    def open(self, blocks: "Sequence[Block]") -> "Codec":
+        """For vectors that hold these parameters. An encoded update of a model is always as long."""
 
 
 class Mechanism(Method):
@@ -361,6 +373,17 @@ SERVER_OPTIMIZERS: Registry[ServerOptimizer] = Registry(
         "fedavgm": "everbloom.aggregation.fedavgm:FedAvgM",
         "fedadam": "everbloom.aggregation.fedadam:FedAdam",
         "fedyogi": "everbloom.aggregation.fedyogi:FedYogi",
+    },
+)
+
+COMPRESSIONS: Registry[Compression] = Registry(
+    "compression",
+    Compression,  # type: ignore[type-abstract]
+    {
+        "top-k": "everbloom.compression.top_k:TopK",
+        "8-bit": "everbloom.compression.eight_bit:EightBit",
+        "low-rank": "everbloom.compression.low_rank:LowRank",
+        "colr": "everbloom.compression.colr:Colr",
     },
 )
 

@@ -12,6 +12,7 @@ from everbloom.experiment import Experiment
 from everbloom.methods import (
     ADAPTERS,
     AVAILABILITIES,
+    COMPRESSIONS,
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
@@ -40,6 +41,7 @@ def experiment_reference() -> str:
         ADAPTERS,
         OBJECTIVES,
         MECHANISMS,
+        COMPRESSIONS,
         SERVER_OPTIMIZERS,
         AVAILABILITIES,
         USER_MODELS,

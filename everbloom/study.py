@@ -19,7 +19,7 @@ from everbloom.models.towers.states import TextStates, item_states
 from everbloom.models.towers.told import ToldItems, told_items
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.privacy.soundness import check_model
+from everbloom.privacy.soundness import check_compression, check_model
 from everbloom.wire import Terms
 
 
@@ -86,6 +86,7 @@ class Study:
             privacy=experiment.privacy,
             course=self.course,
             continual=self.method,
+            compression=experiment.federation.compression,
         )
 
     @property
@@ -130,6 +131,7 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     study = Study(experiment, dataset, timeline, features, texts, told)
     if experiment.model.user.tower is not None:
         check_places(study.new_model(), experiment.learning)
+    check_compression(experiment.federation.compression, study.plan, experiment.model)
     if study.plan is not None:
         check_model(study.plan, study.new_model(), study.layout.names("personal"))
     return study

@@ -27,6 +27,7 @@ from simulation.personal import open_personal
 from simulation.population.grid import simulated_grid
 from simulation.ray_cluster import check_ray
 from simulation.ray_workers import ray_answers
+from simulation.residuals import open_residuals
 from simulation.workers import masked_answers, open_ledger, parallel_answers, serial_answers
 
 
@@ -35,11 +36,14 @@ def run_in_process(study: Study, run: RunDirectory, observer: Observer, resume: 
     saved = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = saved or initial_state(study)
     personal = open_personal(run.path / "devices", study, saved)
+    residuals = open_residuals(run.path / "devices", study, saved)
     peak = PeakMemory()
     with tracked(study.experiment, run, observer) as (told, finish):
         with _answers(study, run, state, peak) as answer:
             grid = simulated_grid(study, answer)
-            state = Federation(study, run, grid, grid.client_nodes(), told, state, personal=personal).run()
+            state = Federation(
+                study, run, grid, grid.client_nodes(), told, state, personal=personal, residuals=residuals
+            ).run()
         summary = write_summary(run, study, state, peak.megabytes())
         finish(summary)
     return summary
@@ -80,6 +84,12 @@ def check_personal(experiment: Experiment) -> None:
         raise ConfigError(
             "model.user.personal: Ray workers share no file, so nothing could be kept from round to round; use runtime.name in-process or flower"
         )
+    compression = experiment.federation.compression
+    if compression is not None and compression.feedback and experiment.runtime.name == "ray":
+        raise ConfigError(
+            "federation.compression.feedback: Ray workers share no file, so what was not sent would be forgotten; set it to false, or use "
+            "runtime.name in-process or flower"
+        )
 
 
 def check_masks(study: Study) -> None:
@@ -101,7 +111,8 @@ def check_memory(study: Study) -> None:
     experiment, workers = study.experiment, worker_count(study.experiment.runtime)
     memory = training_memory(experiment.runtime, peak_bytes() if workers > 1 else 0, workers)
     budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
-    own = experiment.learning.local_steps > 1 or experiment.runtime.clients == "unfolded"
+    apart = experiment.runtime.clients == "unfolded" or experiment.federation.compression is not None
+    own = experiment.learning.local_steps > 1 or apart
     budget.check(experiment.model.user.history, own_parameters=own)
 
 

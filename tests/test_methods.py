@@ -15,6 +15,7 @@ from everbloom.learning.examples import Examples
 from everbloom.methods import (
     ADAPTERS,
     AVAILABILITIES,
+    COMPRESSIONS,
     EXPLORATIONS,
     FEATURE_ENCODERS,
     MECHANISMS,
@@ -36,6 +37,7 @@ FAMILIES = [
     OBJECTIVES,
     MECHANISMS,
     SERVER_OPTIMIZERS,
+    COMPRESSIONS,
     AVAILABILITIES,
     USER_MODELS,
     EXPLORATIONS,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny
 
 from everbloom.config.numbers import Fraction
-from everbloom.methods import SERVER_OPTIMIZERS, ServerOptimizer
+from everbloom.methods import COMPRESSIONS, SERVER_OPTIMIZERS, Compression, ServerOptimizer
 from everbloom.registry import Table
 
 
@@ -38,6 +38,8 @@ class FederationConfig(Table):
     checkpoint_every: PositiveInt = 1
     """Rounds between checkpoints."""
     early_stop: EarlyStopConfig | None = None
+    compression: Annotated[SerializeAsAny[Compression], BeforeValidator(COMPRESSIONS.parse)] | None = None
+    """What updates become on their way to the server; None: four bytes a parameter."""
 
     def cohort_size(self, population: int) -> int:
         """The (expected) number of clients of a round; at least one."""
