@@ -12,7 +12,7 @@ from everbloom.evaluation_wire import EvaluationTask
 
 
 def own_measures(
-    bench: Workbench, asked: EvaluationTask, events: Histories, personal: NDArray[np.float32]
+    bench: Workbench, asked: EvaluationTask, events: Histories, kept: NDArray[np.float32]
 ) -> NDArray[np.float64]:
     """[1 + measures] 1 and the measures in [0, 1]; all 0 for a device that has nothing to be found."""
     log, weight = EventLog.of_histories(events), positive_weights(events, asked.task.terms.labels)
@@ -21,7 +21,7 @@ def own_measures(
     cases = measurement.cases(np.array([0]))
     if not len(cases):
         return found
-    scorer = bench.scoring.of(asked.task.parameters, log, personal)
+    scorer = bench.scoring.of(asked.task.parameters, log, kept)
     deepest = max(asked.cutoffs)
     ranking = rank(cases, log, len(bench.first_seen), lambda positions: scorer.score(cases, positions), deepest)
     values = per_case(ranking.hits, np.diff(cases.target_offsets), asked.cutoffs)

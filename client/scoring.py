@@ -16,10 +16,13 @@ class Scoring:
         self._parameters: NDArray[np.float32] | None = None
         self._scorer: ModelScorer | None = None
 
-    def of(self, parameters: NDArray[np.float32], log: EventLog, personal: NDArray[np.float32]) -> ModelScorer:
-        """For the one user of `log`; `personal` [personal] is what was learnt for it alone, empty if the model has none."""
-        self._trainer.load(parameters, personal)
+    def of(self, parameters: NDArray[np.float32], log: EventLog, kept: NDArray[np.float32]) -> ModelScorer:
+        """For the one user of `log`; `kept` [numbers] begins with what was learnt for it alone, which is empty if the model has none of that."""
+        self._trainer.load(parameters, kept)
         if self._scorer is None or self._parameters is None or not np.array_equal(parameters, self._parameters):
             self._scorer = ModelScorer.standing(self._trainer.model, log)
             self._parameters = parameters
-        return self._scorer.of(log, personal[None] if len(personal) else None)
+        own = kept[: len(self._trainer.personal)]
+        # Layers of its own are in the model by now; what else there is goes with each user.
+        apart = len(own) and not self._trainer.model.personal_layers
+        return self._scorer.of(log, own[None] if apart else None)

@@ -52,7 +52,14 @@ def initial_state(study: Study, parameters: NDArray[np.float32] | None = None) -
     participations, before, last_asked = (np.zeros(study.clients, dtype=np.int32) for _ in range(3))
     aggregation = rule.init(len(parameters))
     return FederationState(
-        parameters, optimizer.init(parameters), participations, before, last_asked, mechanism, aggregation, remembered
+        parameters,
+        optimizer.init(parameters),
+        participations,
+        before,
+        last_asked,
+        mechanism,
+        aggregation,
+        algorithm=remembered,
     )
 
 

@@ -40,9 +40,9 @@ class ModelScorer:
 
     @classmethod
     def standing(cls, model: Recommender, log: EventLog) -> "ModelScorer":
-        """Of a model with the parameters that it has: who trains it too has bound them elsewhere."""
+        """Of a model with the parameters that it has, layers of its user's own among them: who trains it too has bound them elsewhere."""
         made = cls.__new__(cls)
-        made.model, made.log, made.personal = model.eval(), log, None
+        made.model, made.log, made.personal, made._own = model.eval(), log, None, None
         with torch.inference_mode():
             made.catalogue = model.catalogue()
         return made

@@ -170,8 +170,8 @@ def test_a_cohort_too_small_for_the_rule_is_refused(experiment, opened):
 
 
 def test_updates_that_do_not_fit_the_memory_are_refused(experiment, opened, monkeypatch):
-    study = opened(experiment("median", cohort=14, runtime={"memory_mb": 2000}))
+    study = opened(experiment("median", cohort=14, runtime={"memory_mb": 20_000}))
     check_memory(study)
-    monkeypatch.setattr(type(study.layout), "size", lambda layout, group="shared": 30_000_000)
-    with pytest.raises(ConfigError, match=r"a round's updates take 1680 MB, runtime.memory_mb is 2000"):
+    monkeypatch.setattr(type(study.layout), "size", lambda layout, group="shared": 200_000_000)
+    with pytest.raises(ConfigError, match=r"a round's updates take 11200 MB, runtime.memory_mb is 20000"):
         check_memory(study)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation.campaign.running import _events as events
+from simulation.campaign.running import trained_events as events
 
 
 def test_every_round_reads_its_period_s_window(small, study_of):
