@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from client.evaluating import own_measures
 from client.randomness import Randomness
 from client.workbench import Workbench
+from everbloom.compression.codec import Codec
+from everbloom.compression.sending import Sent, compressed, sent_bound
 from everbloom.data.events import Histories
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import InputError, PrivacyError
@@ -66,6 +68,8 @@ class Device:
     """Its part in secure aggregation; None: it takes part in none."""
     personal: DevicePersonal | None = None
     """Where it keeps numbers from round to round; None: it cannot train where there are any."""
+    residual: DevicePersonal | None = None
+    """Where it keeps what compression left out; None: it cannot take part where that is to be sent later."""
     unmasked: bool = False
     """Whether it answers in clear under a plan that counts on masks. In a simulation alone, where the sum is the same."""
 
@@ -76,7 +80,12 @@ class Device:
         bench = self._bench(task)
         if isinstance(bench.plan, DistributedPlan) and not self.unmasked:
             raise PrivacyError("refused: the plan counts on secure aggregation, and the task came without it")
-        return Update(self._finished(bench, task), 1, bench.layout.schema)
+        finished = self._finished(bench, task)
+        return Update(
+            finished if bench.codec is None else self._compressed(bench.codec, bench, task, finished),
+            1,
+            bench.layout.schema,
+        )
 
     def train_masked(self, task: Task, request: bytes) -> bytes:
         """The same behind the masks of secure aggregation. Raises `PrivacyError` if they are weaker than the plan counts on."""
@@ -148,6 +157,22 @@ class Device:
             self.ledger.commit(bench.plan, task.period, task.round)
         return delta
 
+    def _compressed(self, codec: Codec, bench: Workbench, task: Task, finished: NDArray[Any]) -> NDArray[np.uint8]:
+        """What is sent of an update that may leave the device."""
+        assert task.terms.compression is not None
+        draws = PublicDraws(task.terms.seed, np.array([self.client]), task.period, task.round)
+        bound = sent_bound(bench.plan, task.clip_norm)
+        if not task.terms.compression.feedback:
+            return _row(compressed(codec, finished[None], None, draws, bound))
+        if self.residual is None:
+            raise InputError(
+                "this device has no place for what compression leaves out; set federation.compression.feedback = false"
+            )
+        rest = self.residual.load(task, codec.params)
+        sent = compressed(codec, finished[None], rest[None], draws, bound)
+        self.residual.save(task, sent.rest[0])
+        return _row(sent)
+
     def _vote(self, bench: Workbench, task: Task) -> NDArray[Any]:
         """The answer to a round that counts."""
         weight = positive_weights(self.events, task.terms.labels)
@@ -199,6 +224,12 @@ class Device:
             old_targets = rehearsed(terms.continual.replay, events, weight, task.window, key, losses)
         disjoint = bench.plan is not None and bench.plan.dp_sgd is not None
         return build_examples(events, weight, task.window, terms.learning, length, disjoint, draws, old_targets)[0]
+
+
+def _row(sent: Sent) -> NDArray[np.uint8]:
+    """[bytes] of the one device that sent."""
+    row: NDArray[np.uint8] = sent.encoded.rows()[0]
+    return row
 
 
 def _check_masks(asked: SecureTerms, period: int, round: int, plan: DistributedPlan) -> None:

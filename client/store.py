@@ -24,6 +24,7 @@ from everbloom.wire import Terms
 
 _LEDGER = "ledger.sqlite"
 _PERSONAL = "personal.safetensors"
+_RESIDUAL = "residual.safetensors"
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ class DeviceStore:
             partial(self._workbench, log),
             DeviceIdentity(self.folder).secure_device(client),
             self._personal,
+            StoredPersonal(self.folder / _RESIDUAL),
         )
 
     @property

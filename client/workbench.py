@@ -7,17 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from client.scoring import Scoring
+from everbloom.compression.codec import Codec
 from everbloom.errors import SchemaError
 from everbloom.learning.local import LocalTrainer
 from everbloom.learning.places import check_places
 from everbloom.learning.steering import kept_size
+from everbloom.models.compressing import codec_of
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
 from everbloom.models.towers.states import TextStates
 from everbloom.models.towers.told import ToldItems
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.privacy.soundness import check_algorithm, check_model
+from everbloom.privacy.soundness import check_algorithm, check_compression, check_model
 from everbloom.wire import Task, Terms
 
 
@@ -48,6 +50,11 @@ class Workbench:
     def scoring(self) -> Scoring:
         """Measures for one client after another, with the trainer's model."""
         return Scoring(self.trainer)
+
+    @cached_property
+    def codec(self) -> Codec | None:
+        """What makes updates shorter; None: nothing."""
+        return codec_of(self.layout, self.terms.compression)
 
     def check(self, task: Task) -> None:
         """Raises `SchemaError` if the server's model is another, or what the algorithm has it send beside the model is not there."""
@@ -80,6 +87,7 @@ def build_workbench(
     check_places(model, terms.learning)
     layout = layout_of(model)
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
+    check_compression(terms.compression, plan, terms.model, terms.learning)
     if plan is not None:
         check_algorithm(plan, terms.learning.algorithm)
         check_model(plan, model, layout.names("personal"))

@@ -5,7 +5,7 @@ To add a method: one file with a frozen class that implements the contract, one 
 
 import importlib.util
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from everbloom.aggregation.updates import Updates
     from everbloom.availability.presence import Presence
+    from everbloom.compression.codec import Codec, Stretch
     from everbloom.config import LearningConfig
     from everbloom.continual.distillation import Distillation
     from everbloom.continual.replay import Replay
@@ -261,6 +262,17 @@ class FederatedAlgorithm(Method):
     ) -> "tuple[NDArray[np.float32], dict[str, NDArray[np.float32]]]":
         """(the update that the server's optimizer applies, memory) of a round's released mean; `share` of all devices took part in it."""
         return mean_delta, dict(memory)
+
+
+class Compression(Method):
+    """What an update becomes on its way to the server, after it was released."""
+
+    feedback: bool = True
+    """Whether a device remembers what it could not send and adds it to its next update: some state of the update's size on each device."""
+
+    @abstractmethod
+    def open(self, blocks: "Sequence[Stretch]") -> "Codec":
+        """For vectors that hold these parameters. An encoded update of a model is always as long."""
 
 
 class Mechanism(Method):
@@ -559,6 +571,17 @@ ALGORITHMS: Registry[FederatedAlgorithm] = Registry(
         "feddyn": "everbloom.algorithms.feddyn:FedDyn",
         "scaffold": "everbloom.algorithms.scaffold:Scaffold",
         "fedrep": "everbloom.algorithms.fedrep:FedRep",
+    },
+)
+
+COMPRESSIONS: Registry[Compression] = Registry(
+    "compression",
+    Compression,  # type: ignore[type-abstract]
+    {
+        "top-k": "everbloom.compression.top_k:TopK",
+        "8-bit": "everbloom.compression.eight_bit:EightBit",
+        "low-rank": "everbloom.compression.low_rank:LowRank",
+        "colr": "everbloom.compression.colr:Colr",
     },
 )
 

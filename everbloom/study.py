@@ -20,7 +20,7 @@ from everbloom.models.towers.states import TextStates, item_states
 from everbloom.models.towers.told import ToldItems, told_items
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
-from everbloom.privacy.soundness import check_aggregation, check_algorithm, check_model
+from everbloom.privacy.soundness import check_aggregation, check_algorithm, check_compression, check_model
 from everbloom.wire import Terms
 
 
@@ -92,6 +92,7 @@ class Study:
             privacy=experiment.privacy,
             course=self.course,
             continual=self.method,
+            compression=experiment.federation.compression,
         )
 
     @property
@@ -173,6 +174,7 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
     algorithm = experiment.learning.algorithm
     if algorithm is not None:
         algorithm.check(experiment.learning, study.layout.size("personal"))
+    check_compression(experiment.federation.compression, study.plan, experiment.model, experiment.learning)
     if study.plan is not None:
         check_algorithm(study.plan, algorithm)
         check_model(study.plan, study.new_model(), study.layout.names("personal"))

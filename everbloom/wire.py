@@ -16,7 +16,7 @@ from pydantic import BeforeValidator, SerializeAsAny
 from everbloom.config import LabelConfig, LearningConfig, ModelConfig, PrivacyConfig
 from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import SchemaError
-from everbloom.methods import CONTINUAL_METHODS, ContinualMethod
+from everbloom.methods import COMPRESSIONS, CONTINUAL_METHODS, Compression, ContinualMethod
 from everbloom.privacy.course import Course
 from everbloom.registry import Table
 
@@ -40,6 +40,7 @@ class Terms(Table):
     privacy: PrivacyConfig
     course: Course
     continual: Annotated[SerializeAsAny[ContinualMethod], BeforeValidator(CONTINUAL_METHODS.parse)] | None = None
+    compression: Annotated[SerializeAsAny[Compression], BeforeValidator(COMPRESSIONS.parse)] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +121,8 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Update:
-    """The sum of `clients` deltas [params], or of what the plan's release makes of them [numbers]; the server only ever adds updates."""
+    """The sum of `clients` deltas [params], or of what the plan's release makes of them [numbers]; the server only ever adds updates. Under
+    compression one device's delta travels as bytes [bytes]."""
 
     delta: NDArray[Any]
     clients: int

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from everbloom.errors import CheckpointError
-from server.personal import KnownPersonal
+from server.personal import SavedBeside
 from server.run_directory import RunDirectory
 from server.state import Best, FederationState, Totals
 
@@ -19,7 +19,7 @@ _FORMAT = 3
 
 
 def save_checkpoint(
-    run: RunDirectory, state: FederationState, schema: str, personal: KnownPersonal | None = None
+    run: RunDirectory, state: FederationState, schema: str, personal: SavedBeside | None = None
 ) -> None:
     """Writes the arrays under a new name, then replaces `state.json`, which names them; older arrays are removed last. `personal`: what a simulation
     keeps of its devices.

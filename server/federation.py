@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from everbloom.errors import InputError
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.evaluation_wire import EVALUATE
+from everbloom.models.compressing import codec_of
 from everbloom.models.tables import touched_rows
 from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
@@ -29,7 +30,7 @@ from server.learning_on import LearningOn
 from server.measuring import Measuring
 from server.noise import ServerNoise, seeded_noise
 from server.observer import Observer
-from server.personal import KnownPersonal
+from server.personal import KnownPersonal, SavedBeside, SavedTogether
 from server.roster import KnowsTime
 from server.run_directory import RunDirectory
 from server.sampling import wanted_answers
@@ -80,11 +81,12 @@ class Federation:
         state: FederationState,
         noise: ServerNoise | None = None,
         personal: KnownPersonal | None = None,
+        residuals: SavedBeside | None = None,
         hooks: Hooks = Hooks(),  # noqa: B008 - frozen
     ) -> None:
         """`noise`: where the server's own comes from, under a plan that asks for it; default: the experiment's seed. `personal`: what the devices
         have learnt for themselves, where they are simulated; None measures the shared model.
-        `hooks`: what else is to be done.
+        `residuals`: what they could not send yet. `hooks`: what else is to be done.
         """
         self.study = study
         self.run_directory = run
@@ -93,6 +95,7 @@ class Federation:
         self.observer = observer
         self.state = state
         self.personal = personal
+        self.kept = SavedTogether([kind for kind in (personal, residuals) if kind is not None])
         self.hooks = hooks
         self.config = study.experiment.federation
         self.measuring = Measuring(study, run, observer)
@@ -121,6 +124,7 @@ class Federation:
                 study, noise or seeded_noise(study.experiment.seed, "server-evaluation-noise")
             ),
             algorithm=algorithm_of(study, state.algorithm),
+            codec=codec_of(study.layout, self.config.compression),
         )
 
     def _know(self, roster: Mapping[int, int]) -> None:
@@ -197,7 +201,7 @@ class Federation:
             self._validate()
         self._ask_devices_how_good()
         if state.round % self.config.checkpoint_every == 0 or state.round == self.rounds or state.stopped:
-            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
+            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.kept)
         return True
 
     def _cohort(self) -> NDArray[np.int64] | None:
@@ -331,7 +335,7 @@ class Federation:
             self.measuring.remember(self._scorer(state.parameters), after=period, round=last)
         if period + 1 < self.study.timeline.periods:
             state.next_period()
-            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.personal)
+            save_checkpoint(self.run_directory, state, self.study.layout.schema, self.kept)
 
     def _test(self, period: int, round: int) -> None:
         self.state.test += self.measuring.test(self._scorer(self.state.parameters), period, round)

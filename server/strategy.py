@@ -1,7 +1,7 @@
 """The Flower strategy: flat updates, equal weights, one sum or a robust rule; a failed client is counted and never costs the round."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,14 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from numpy.typing import NDArray
 
+from everbloom.compression.codec import Codec
 from everbloom.data.held_out import HeldOut
 from everbloom.data.timeline import TrainingWindow
 from everbloom.errors import InputError, SchemaError
 from everbloom.methods import AGGREGATION_RULES, AggregationRule, ServerOptimizer
 from everbloom.models.layout import ParameterLayout
 from everbloom.privacy.opening import MeanOfReplies, State, SumOpening
+from everbloom.seeding import PublicDraws
 from everbloom.wire import TRAIN, Task, Terms, Update
 from server.algorithm import ServerAlgorithm
 from server.combining import Adding, Arrays, Combining, Keeping
@@ -78,6 +80,8 @@ class FlatStrategy(Strategy):
     """What they are to find."""
     algorithm: ServerAlgorithm | None = None
     """The federated algorithm's part, if the experiment has one."""
+    codec: Codec | None = None
+    """What reads compressed updates; None: they come as they are."""
     record: Mapping[str, float] = field(default_factory=dict)
     """What the mechanism says of the last round."""
     _parameters: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
@@ -124,13 +128,14 @@ class FlatStrategy(Strategy):
         self.reasons = []
         for reply in replies:
             try:
-                update = self._read(reply, zero, open_clients=len(self.cohort) - clients)
+                update = self._read(reply, zero, len(self.cohort) - clients, server_round)
                 combining.add(update, reply.metadata.src_node_id)
             except SchemaError as error:  # this client failed; the others' work stands
                 self.reasons.append(str(error))
                 continue
             clients += update.clients
-            bytes_up += update.delta.nbytes * update.clients  # what its devices sent
+            each = update.delta.nbytes if self.codec is None else self.codec.size
+            bytes_up += each * update.clients  # what its devices sent
         missing = len(self.cohort) - clients
         failed = (
             min(len(self.reasons), missing) if self.wanted < len(self.cohort) and clients >= self.wanted else missing
@@ -205,12 +210,19 @@ class FlatStrategy(Strategy):
             return Keeping(self.rule, self.aggregation, self.cohort, self.rows, self.layout.size())
         return Adding(zero.copy(), self.aggregation)
 
-    def _read(self, reply: Message, total: NDArray[Any], open_clients: int) -> Update:
+    def _read(self, reply: Message, total: NDArray[Any], open_clients: int, server_round: int) -> Update:
         """The update in a reply, fit to be added to `total`, for at most `open_clients` clients. Raises `SchemaError` on anything else."""
         if reply.has_error():
             raise SchemaError(f"error {reply.error.code}: {reply.error.reason}")
         update = Update.unpack(reply.content)
         self.layout.check(update.schema, "a device")
+        if (
+            self.codec is not None and update.delta.dtype == np.uint8
+        ):  # a simulation may send the sum of what it read itself
+            if update.clients != 1:
+                raise SchemaError(f"a device sent compressed bytes for {update.clients} clients, expected 1")
+            moment = PublicDraws(self.terms.seed, np.zeros(1, dtype=np.int64), self.period, server_round)
+            update = replace(update, delta=self.codec.decode(self.codec.read(update.delta[None]), moment)[0])
         delta, wanted = update.delta, np.dtype(np.float32) if total.dtype == np.float64 else total.dtype
         if delta.dtype != wanted or delta.shape != total.shape or not np.isfinite(delta).all():
             raise SchemaError(

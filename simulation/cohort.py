@@ -1,6 +1,7 @@
 """Simulated devices trained together: what each would have done alone, in batched operations."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -8,6 +9,8 @@ from flwr.app import RecordDict
 from numpy.typing import NDArray
 
 from client.workbench import Workbench, build_workbench
+from everbloom.compression.codec import Codec
+from everbloom.compression.sending import compressed, sent_bound
 from everbloom.config import RuntimeConfig
 from everbloom.data.timeline import positive_weights
 from everbloom.errors import ConfigError
@@ -25,6 +28,7 @@ from everbloom.study import Study
 from everbloom.wire import Task, Terms
 from simulation.devices import nothing_personal
 from simulation.jobs import JobResult
+from simulation.residuals import no_residuals
 
 
 class CohortWorker:
@@ -37,10 +41,13 @@ class CohortWorker:
         folded: bool,
         memory: int | None,
         personal: NDArray[np.float32] | None = None,
+        residuals: NDArray[np.float32] | None = None,
     ) -> None:
         """`participations` [population]: the devices' ledgers, changed in place, as is `personal` [population, personal], what they have learnt for
-        themselves (None: nobody anything, and it is kept here). `folded`: answer with sums. `memory`: bytes for training.
+        themselves (None: nobody anything, and it is kept here), and `residuals` [population, params], what they could not send yet. `folded`: answer
+        with sums. `memory`: bytes for training.
         """
+        self.residuals = no_residuals(study) if residuals is None else residuals
         self.study = study
         self.participations = participations
         self.personal = nothing_personal(study) if personal is None else personal
@@ -63,13 +70,27 @@ class CohortWorker:
             return JobResult(allowed, counts, self.folded, bench.layout.schema, failures)
         cohort = self.cohort(clients[allowed], task, bench)
         trainer.learn_from(task.teacher)
-        train = trainer.total if self.folded else trainer.each
+        train = trainer.total if self.folded and bench.codec is None else trainer.each
         result = train(task.parameters, cohort, task.clip_norm, task.sent)
         good = result.trained
         self.personal[clients[allowed]] = result.kept
         diverged = f"InputError: {DIVERGED}"
         failures |= {int(position): diverged for position in allowed[~good]}
-        return JobResult(allowed[good], result.deltas, self.folded, bench.layout.schema, failures)
+        deltas = result.deltas
+        if bench.codec is not None:
+            deltas = self._compressed(bench.codec, bench, task, clients[allowed[good]], deltas)
+        return JobResult(allowed[good], deltas, self.folded, bench.layout.schema, failures)
+
+    def _compressed(
+        self, codec: Codec, bench: Workbench, task: Task, clients: NDArray[np.int64], deltas: NDArray[np.float32]
+    ) -> NDArray[Any]:
+        """What these devices send of their updates [clients, params]; folded, the sum of what the server reads in it."""
+        draws = PublicDraws(task.terms.seed, clients, task.period, task.round)
+        rest = None if self.residuals is None else self.residuals[clients]
+        sent = compressed(codec, deltas, rest, draws, sent_bound(bench.plan, task.clip_norm))
+        if self.residuals is not None:
+            self.residuals[clients] = sent.rest
+        return sent.vectors.sum(axis=0, keepdims=True) if self.folded else sent.encoded.rows()
 
     def cohort(self, clients: NDArray[np.int64], task: Task, bench: Workbench) -> Cohort:
         """What these clients train on in a round."""

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from everbloom.errors import ConfigError
 from everbloom.experiment import Experiment, load_experiment
+from everbloom.models.compressing import codec_of
 from everbloom.privacy.plan import NO_PRIVACY
 from everbloom.study import Study, open_study
 from server.measuring import check_measurements
@@ -173,7 +174,7 @@ def _costs(study: Study, expected: Forecast | None) -> Table:
         ("users, items, events", f"{study.clients:,}, {len(study.dataset.catalog):,}, {len(study.dataset.events):,}"),
         ("periods, rounds", f"{study.timeline.periods}, {study.rounds}"),
         ("shared parameters", f"{parameters:,}"),
-        ("bytes per client and round, each way", f"{4 * parameters:,}"),
+        *_bytes(study),
         ("clients per round", f"{cohort:,}"),
     ]
     if study.features is not None:
@@ -189,6 +190,15 @@ def _costs(study: Study, expected: Forecast | None) -> Table:
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _bytes(study: Study) -> list[tuple[str, str]]:
+    """What one client's round moves."""
+    model = f"{4 * study.layout.size():,}"
+    codec = codec_of(study.layout, study.experiment.federation.compression)
+    if codec is None:
+        return [("bytes per client and round, each way", model)]
+    return [("bytes per client and round, up", f"{codec.size:,}"), ("bytes per client and round, down", model)]
 
 
 def _expectations(expected: Forecast) -> list[tuple[str, str]]:

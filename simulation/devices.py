@@ -22,18 +22,25 @@ from everbloom.study import Study
 from everbloom.wire import TRAIN, Task, Terms, Update
 from simulation.grid import call_client, identify, node_of
 from simulation.jobs import JobResult
+from simulation.residuals import no_residuals
 
 
 class SimulatedDevices:
     """Opens devices by client number; all of them share one workbench, one after the other."""
 
     def __init__(
-        self, study: Study, participations: NDArray[np.int32], personal: NDArray[np.float32] | None = None
+        self,
+        study: Study,
+        participations: NDArray[np.int32],
+        personal: NDArray[np.float32] | None = None,
+        residuals: NDArray[np.float32] | None = None,
     ) -> None:
         """`participations` [clients]: the devices' ledgers, changed in place (memory-mapped where processes share it), as is `personal` [clients,
-        personal], what they have learnt for themselves; None: nobody anything, and it is kept here.
+        personal], what they have learnt for themselves; None: nobody anything, and it is kept here. So is `residuals` [clients, params], what they
+        could not send yet.
         """
         self.study = study
+        self.residuals = no_residuals(study) if residuals is None else residuals
         self.participations = participations
         self.personal = nothing_personal(study) if personal is None else personal
         self._bench: Workbench | None = None
@@ -51,6 +58,7 @@ class SimulatedDevices:
             workbench=self._workbench,
             secure=self._secure(client) if self.study.experiment.runtime.masks else None,
             personal=_ArrayPersonal(self.personal, client),
+            residual=None if self.residuals is None else _ArrayPersonal(self.residuals, client),
             unmasked=not self.study.experiment.runtime.masks,
         )
 
@@ -94,10 +102,14 @@ class DeviceWorker:
     """Does a job through the ClientApp and Opacus, one device after the other: what real devices run, and the measure of what is faster."""
 
     def __init__(
-        self, study: Study, participations: NDArray[np.int32], personal: NDArray[np.float32] | None = None
+        self,
+        study: Study,
+        participations: NDArray[np.int32],
+        personal: NDArray[np.float32] | None = None,
+        residuals: NDArray[np.float32] | None = None,
     ) -> None:
         """See `SimulatedDevices`."""
-        self.app = make_app(SimulatedDevices(study, participations, personal).open)
+        self.app = make_app(SimulatedDevices(study, participations, personal, residuals).open)
         self.schema = study.layout.schema
         identify()
 

@@ -28,6 +28,7 @@ from simulation.personal import open_personal
 from simulation.population.grid import simulated_grid
 from simulation.ray_cluster import check_ray
 from simulation.ray_workers import ray_answers
+from simulation.residuals import open_residuals
 from simulation.workers import masked_answers, open_ledger, parallel_answers, serial_answers
 
 
@@ -42,13 +43,16 @@ def run_in_process(
     saved = load_checkpoint(run, study.layout.schema, study.clients) if resume else None
     state = saved or initial_state(study)
     personal = open_personal(run.path / "devices", study, saved)
+    residuals = open_residuals(run.path / "devices", study, saved)
     peak = PeakMemory()
     with tracked(study.experiment, run, observer) as (told, finish):
         with _answers(study, run, state, peak) as devices:
             trained = devices if between is None else between(study, _ledger(run), devices)
             with also_evaluating(study, _ledger(run), trained) as answer:
                 grid = simulated_grid(study, answer)
-                state = Federation(study, run, grid, grid.client_nodes(), told, state, personal=personal).run()
+                known = grid.client_nodes()
+                federation = Federation(study, run, grid, known, told, state, personal=personal, residuals=residuals)
+                state = federation.run()
         summary = write_summary(run, study, state, peak.megabytes())
         finish(summary)
     return summary
@@ -97,6 +101,12 @@ def check_personal(experiment: Experiment) -> None:
         raise ConfigError(
             f"{keeps}: Ray workers share no file, so nothing could be kept from round to round; use runtime.name in-process or flower"
         )
+    compression = experiment.federation.compression
+    if compression is not None and compression.feedback and experiment.runtime.name == "ray":
+        raise ConfigError(
+            "federation.compression.feedback: Ray workers share no file, so what was not sent would be forgotten; set it to false, or use "
+            "runtime.name in-process or flower"
+        )
 
 
 def check_masks(study: Study) -> None:
@@ -120,7 +130,7 @@ def check_memory(study: Study) -> None:
     budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
     separate = experiment.federation.aggregation.separate
     own = experiment.learning.local_steps > 1 or experiment.learning.steered
-    own = own or separate or experiment.runtime.clients == "unfolded"
+    own = own or separate or experiment.federation.compression is not None or experiment.runtime.clients == "unfolded"
     budget.check(experiment.model.user.history, own_parameters=own)
     if separate:
         _check_kept(study)

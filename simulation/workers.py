@@ -30,6 +30,7 @@ from simulation.grid import Answer, call_client, client_of
 from simulation.jobs import JobResult, Worker, by_content, deal, replies
 from simulation.memory import PeakMemory, training_memory
 from simulation.personal import shared_personal
+from simulation.residuals import shared_residuals
 from simulation.threads import one_thread
 
 _AHEAD = 4
@@ -41,7 +42,8 @@ def serial_answers(study: Study, ledger: Path, peak: PeakMemory) -> Iterator[Ans
     """Does all jobs in this process. `ledger`: file of the devices' ledgers, [clients] int32."""
     participations = np.load(ledger, mmap_mode="r+")
     memory = training_memory(study.experiment.runtime, others=0, workers=1)
-    worker = make_worker(study, participations, memory, shared_personal(ledger.parent, study))
+    folder = ledger.parent
+    worker = make_worker(study, participations, memory, shared_personal(folder, study), shared_residuals(folder, study))
 
     def answer(messages: list[Message]) -> Iterator[Message]:
         for content, group in by_content(messages):
@@ -109,15 +111,17 @@ def make_worker(
     participations: NDArray[np.int32],
     memory: int | None,
     personal: NDArray[np.float32] | None = None,
+    residuals: NDArray[np.float32] | None = None,
 ) -> Worker:
     """As the experiment's [runtime] asks. `participations` [clients]: the devices' ledgers, changed in place, as is `personal` [clients, personal],
-    what they have learnt for themselves (None: nobody anything, and the worker keeps it). `memory`: bytes for training.
+    what they have learnt for themselves (None: nobody anything, and the worker keeps it), and `residuals` [clients, params], what they could not send
+    yet. `memory`: bytes for training.
     """
     runtime = study.experiment.runtime
     if runtime.clients == "one-by-one":
-        return DeviceWorker(study, participations, personal)
+        return DeviceWorker(study, participations, personal, residuals)
     folded = runtime.clients == "together" and not study.experiment.federation.aggregation.separate
-    return CohortWorker(study, participations, folded, memory, personal)
+    return CohortWorker(study, participations, folded, memory, personal, residuals)
 
 
 def open_ledger(path: Path, participations: NDArray[np.int32]) -> Path:
@@ -164,7 +168,9 @@ def _start_worker(experiment: Path, ledger: Path, others: int, workers: int) -> 
     study = open_study(load_experiment(experiment), _quiet, _quiet)
     participations = np.load(ledger, mmap_mode="r+")
     memory = training_memory(study.experiment.runtime, others, workers)
-    _worker = make_worker(study, participations, memory, shared_personal(ledger.parent, study))
+    folder = ledger.parent
+    personal, residuals = shared_personal(folder, study), shared_residuals(folder, study)
+    _worker = make_worker(study, participations, memory, personal, residuals)
 
 
 def end_with_parent() -> None:

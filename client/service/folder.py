@@ -58,6 +58,11 @@ class DeviceFolder:
         return self.path / "personal.safetensors"
 
     @property
+    def residual(self) -> Path:
+        """What compression has left to be sent later."""
+        return self.path / "residual.safetensors"
+
+    @property
     def log(self) -> Path:
         """What was asked, answered and refused."""
         return self.path / "log.jsonl"

@@ -178,8 +178,9 @@ class DeviceService:
         async with self.federation.lock:
             await self.federation.trainer.stop()
             events = self.store.forget()
-            for path in (self.folder.personal, self.folder.personal.with_name(f".{self.folder.personal.name}.tmp")):
+            for path in (self.folder.personal, self.folder.residual):
                 path.unlink(missing_ok=True)
+                path.with_name(f".{path.name}.tmp").unlink(missing_ok=True)
         self.journal.note("forgotten")
         return events
 

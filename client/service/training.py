@@ -153,6 +153,7 @@ class Trainer:
             workbench=workbench,
             secure=DeviceIdentity(self.folder.path).secure_device(client, policy.min_cohort),
             personal=StoredPersonal(self.folder.personal),
+            residual=StoredPersonal(self.folder.residual),
         )
 
     def _bench(self, terms: Terms, searched: tuple[str, ...] = ()) -> Workbench:

@@ -6,7 +6,14 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, PositiveFloat, PositiveInt, SerializeAsAny
 
 from everbloom.config.numbers import Fraction
-from everbloom.methods import AGGREGATION_RULES, SERVER_OPTIMIZERS, AggregationRule, ServerOptimizer
+from everbloom.methods import (
+    AGGREGATION_RULES,
+    COMPRESSIONS,
+    SERVER_OPTIMIZERS,
+    AggregationRule,
+    Compression,
+    ServerOptimizer,
+)
 from everbloom.registry import Table
 
 
@@ -45,6 +52,8 @@ class FederationConfig(Table):
     checkpoint_every: PositiveInt = 1
     """Rounds between checkpoints."""
     early_stop: EarlyStopConfig | None = None
+    compression: Annotated[SerializeAsAny[Compression], BeforeValidator(COMPRESSIONS.parse)] | None = None
+    """What updates become on their way to the server; None: four bytes a parameter."""
 
     def cohort_size(self, population: int) -> int:
         """The (expected) number of clients of a round; at least one."""

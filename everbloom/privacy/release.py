@@ -40,6 +40,11 @@ class UpdateRelease:
         return self.noise_multiplier > 0 or self.encoding is not None
 
     @property
+    def only_clips(self) -> bool:
+        """Whether what leaves is bounded and not noised: whatever is done to it after that must keep the bound."""
+        return not self.draws_noise
+
+    @property
     def summable(self) -> bool:
         """Whether a simulation may add up clipped updates without laying out each: nothing else is done to them one by one."""
         return not self.draws_noise

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from everbloom.errors import PrivacyError
-from everbloom.methods import AggregationRule, FederatedAlgorithm
+from everbloom.config import LearningConfig, ModelConfig
+from everbloom.errors import ConfigError, PrivacyError
+from everbloom.methods import AggregationRule, Compression, FederatedAlgorithm
 from everbloom.privacy.plan import PrivacyPlan
 
 
@@ -19,6 +20,42 @@ def check_algorithm(plan: PrivacyPlan, algorithm: FederatedAlgorithm | None) -> 
         sound = " or ".join(f'"{unit}"' for unit in (*algorithm.units, "none"))
         raise PrivacyError(
             f'learning.algorithm = "{algorithm.name}": {algorithm.unsound}; use privacy.unit = {sound} (unit "{plan.unit}" cannot be claimed)'
+        )
+
+
+def check_compression(
+    compression: Compression | None, plan: PrivacyPlan | None, model: ModelConfig, learning: LearningConfig
+) -> None:
+    """Raises `PrivacyError` where compressed updates would not be what the plan counts on, `ConfigError` where they would not be updates.
+
+    Devices compress what was released. Where noise is in it (`dp-sgd`, `local`), compression and the memory of what was not sent are post-processing.
+    Where a server adds the noise, what is sent is clipped after compression, last; that it depends on the device's memory of earlier rounds changes
+    nothing, since a user unit bounds all that a user's device sends in a round, whatever it is made of. Which rounds a device was drawn for stays
+    secret as it does without: given everybody else's draws, a round's sum is a mixture, over the device's earlier draws, of sums within the bound,
+    and no mixture tells more than what it is made of.
+    """
+    if compression is None:
+        return
+    where = f'federation.compression = "{compression.name}"'
+    if model.prior is not None:
+        raise ConfigError(
+            f"{where}: rounds that count ([model.prior]) send counts, which must arrive whole; remove one of the two"
+        )
+    if learning.algorithm is not None and learning.steered:
+        raise ConfigError(
+            f'{where}: with learning.algorithm = "{learning.algorithm.name}" devices remember the update they trained, and the server would add up '
+            "another; remove one of the two"
+        )
+    release = None if plan is None else plan.release
+    if release is not None and release.encoding is not None:
+        raise PrivacyError(
+            f"{where}: under secure aggregation devices send integers that carry their share of the noise, and compressed they are no longer such; "
+            'remove it, or use privacy.mechanism = "central"'
+        )
+    if release is not None and release.tells_clipping:
+        raise PrivacyError(
+            f"{where}: with privacy.mechanism.adaptive_clip a number about the norm before compression goes with each update, and has no place in a "
+            "compressed one; remove one of the two"
         )
 
 
