@@ -277,14 +277,14 @@ class Federation:
             "bytes_down": bytes_down,
             **self._spent(),
         }
-        totals = self.state.totals
-        totals.rounds += 1
-        totals.clients += clients
-        totals.failed += failed
-        totals.unneeded += unneeded
-        totals.seconds += seconds
-        totals.bytes_up += bytes_up
-        totals.bytes_down += bytes_down
+        self.state.totals.add_round(
+            clients=clients,
+            failed=failed,
+            unneeded=unneeded,
+            seconds=seconds,
+            bytes_up=bytes_up,
+            bytes_down=bytes_down,
+        )
         self.run_directory.append("rounds", record)
         self.observer.round_done(record, self.strategy.reasons)
 

@@ -37,6 +37,18 @@ class Totals:
         """What a plan calls rounds."""
         return self.rounds + self.measurements
 
+    def add_round(
+        self, *, clients: int, seconds: float, bytes_up: int, bytes_down: int, failed: int = 0, unneeded: int = 0
+    ) -> None:
+        """Counts one more round that cost this."""
+        self.rounds += 1
+        self.clients += clients
+        self.failed += failed
+        self.unneeded += unneeded
+        self.seconds += seconds
+        self.bytes_up += bytes_up
+        self.bytes_down += bytes_down
+
 
 @dataclass
 class FederationState:

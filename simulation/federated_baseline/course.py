@@ -153,12 +153,7 @@ class Course:
             "bytes_down": down,
             "epsilon": None,
         }
-        totals = self.state.totals
-        totals.rounds += 1
-        totals.clients += count
-        totals.seconds += seconds
-        totals.bytes_up += up
-        totals.bytes_down += down
+        self.state.totals.add_round(clients=count, seconds=seconds, bytes_up=up, bytes_down=down)
         self.state.participations[self.participants.numpy()] += 1
         self.run_directory.append("rounds", record)
         self.observer.round_done(record, [])
