@@ -125,6 +125,11 @@ def _check_experiment(experiment: Experiment) -> None:
         )
     if experiment.continual is not None:
         raise ConfigError("[continual]: a loop is trained by plain fine-tuning, step after step; remove the table")
+    algorithm = experiment.learning.algorithm
+    if algorithm is not None and algorithm.own_pull is not None:
+        raise ConfigError(
+            f'learning.algorithm = "{algorithm.name}": a loop shows lists of the shared model, and devices would recommend by their own; leave it out'
+        )
     check_runtime(experiment.runtime)
     check_personal(experiment)
 
