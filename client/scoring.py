@@ -18,8 +18,8 @@ class Scoring:
         self._scorer: ModelScorer | None = None
 
     def of(self, parameters: NDArray[np.float32], log: EventLog, kept: NDArray[np.float32]) -> ModelScorer:
-        """For the one user of `log`; `kept` [numbers] begins with what was learnt for it alone, which is empty if the model has none of that, and ends
-        with a whole model of its own under an algorithm in which devices have such."""
+        """For the one user of `log`; `kept` [numbers] is what its device keeps: what was learnt for it alone, or a whole model of its own, and
+        nothing at all where neither is."""
         if self._trainer.learning.own is not None:
             parameters = model_of(kept[len(self._trainer.personal) :], parameters, self._trainer.layout)
         self._trainer.load(parameters, kept)

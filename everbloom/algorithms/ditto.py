@@ -23,7 +23,9 @@ class Ditto(FederatedAlgorithm):
     pull: Annotated[float, Field(ge=0)] = 0.1
     """The paper's lambda: pull/2 |v - w|^2 is added to the loss of a device's own model. 0: it learns from its own examples alone."""
     units: ClassVar[tuple[str, ...]] = ("user",)
-    unsound: ClassVar[str] = "a device's own model, which it recommends by, is learnt from all of its examples without noise"
+    unsound: ClassVar[str] = (
+        "a device's own model, which it recommends by, is learnt from all of its examples without noise"
+    )
 
     @property
     def own_pull(self) -> float:

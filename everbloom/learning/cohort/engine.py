@@ -204,8 +204,8 @@ class CohortTrainer:
 
 @dataclass(frozen=True, eq=False)
 class _Own:
-    """What each client of a cohort has for itself in a round. `before` [clients, numbers] is what it kept; `model` [clients, params] what its own model
-    has become in this round, if it has one: nothing that is sent depends on it."""
+    """What each client of a cohort has for itself in a round. `before` [clients, numbers] is what it kept; `model` [clients, params] what its own
+    model has become in this round, if it has one: nothing that is sent depends on it."""
 
     personal: PersonalWeights
     steering: Steering | None

@@ -19,8 +19,10 @@ class OwnModelTraining(PlainTraining):
     _drift: torch.Tensor
 
     def train(self, start: torch.Tensor, cohort: Cohort, counted: slice) -> torch.Tensor:
-        """[clients, params] on the CPU, what the models have become; before, they were what the cohort `kept` [clients, params]. `start` [params]: the
-        shared model; `counted`: what of it is not moved."""
+        """[clients, params] on the CPU, what the models have become; before, they were what the cohort has `kept` [clients, params].
+
+        `start` [params]: the shared model; `counted`: what of it is not moved.
+        """
         assert cohort.kept is not None, "own models are kept"
         before = cohort.kept.to(start.device)
         self._drift = torch.where((before != 0).any(dim=1, keepdim=True), before - start, torch.zeros_like(before))
