@@ -16,7 +16,7 @@ from server.observer import Silent
 from server.run_directory import RunDirectory
 from simulation import personal as personal_files
 from simulation.devices import SimulatedDevices
-from simulation.run import check_personal, run_in_process
+from simulation.run import check_memory, check_personal, run_in_process
 
 STEPS = 3
 MODELS = {"fedrep": {"personal_layers": ["user.blocks."]}}
@@ -159,6 +159,17 @@ def test_ditto_wants_nothing_personal_beside_its_own_model_and_a_pull_that_does_
         algorithm_study("ditto", model=MODELS["fedrep"])
     with pytest.raises(ConfigError, match=r"pull 4: with learning\.personal_rate = 0\.5 .* below 2$"):
         algorithm_study({"name": "ditto", "pull": 4.0}, learning={"personal_rate": 0.5})
+
+
+def test_ditto_wants_the_memory_of_whole_models(algorithm_study, monkeypatch):
+    """What is enough for FedAvg's rows is refused before the first round."""
+    studies = {name: algorithm_study(name) for name in (None, "scaffold", "ditto")}
+    monkeypatch.setattr("simulation.run.training_memory", lambda *_: 10_000_000_000)
+    monkeypatch.setattr(type(studies[None].layout), "size", lambda layout, group="shared": 200_000_000)
+    check_memory(studies[None])
+    for name in ("scaffold", "ditto"):
+        with pytest.raises(InputError, match=r"training one client takes about 11,\d+ MB"):
+            check_memory(studies[name])
 
 
 def test_ditto_counts_what_all_count_and_keeps_the_rest(algorithm_study, tmp_path):

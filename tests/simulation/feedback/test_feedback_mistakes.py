@@ -21,6 +21,7 @@ import pytest
         (("-s", "runtime.name=ray"), 'runtime.name = "ray": the loop\'s people live in this process'),
         (("-s", "protocol.name=leave-one-out"), 'protocol.name = "leave-one-out": a loop goes on from a point in time'),
         (("-s", "data.positives={view=1.0}"), "data.positives: leaves out `click`"),
+        (("-s", "learning.algorithm=ditto"), 'learning.algorithm = "ditto": a loop shows lists of the shared model'),
         (("-s", "continual.panel=0.1"), "[continual]: a loop is trained by plain fine-tuning"),
     ],
 )
