@@ -238,7 +238,7 @@ class Federation:
         nodes = {client: self.roster[client] for client in cohort.tolist()}
         self.strategy.ask(nodes, state.period, self.study.window(state.period))
         self.strategy.held_out = self.study.timeline.held_out(state.period, "validation")
-        arrays = ArrayRecord({"flat": Array(state.parameters)})
+        arrays = ArrayRecord({"flat": Array(self.learning_on.served(state))})
         messages = list(self.strategy.configure_evaluate(state.round, arrays, ConfigRecord(), self.grid))
         replies = collect(self.study, self.grid, messages, nodes, len(messages), state.period, state.round, EVALUATE)
         told = self.strategy.aggregate_evaluate(state.round, replies)

@@ -91,21 +91,24 @@ def check_runtime(runtime: RuntimeConfig) -> None:
         check_ray(runtime)
 
 
+def what_devices_keep(experiment: Experiment) -> str | None:
+    """The key of the experiment file for which devices keep something from round to round, if there is one."""
+    model, algorithm, compression = experiment.model, experiment.learning.algorithm, experiment.federation.compression
+    if algorithm is not None and algorithm.kept(1):
+        return f'learning.algorithm = "{algorithm.name}"'
+    if model.personal_layers:
+        return "model.personal_layers"
+    if model.user.personal:
+        return "model.user.personal"
+    return "federation.compression.feedback" if compression is not None and compression.feedback else None
+
+
 def check_personal(experiment: Experiment) -> None:
     """Raises `ConfigError`, before any work, if devices are to keep something where there is no place for it."""
-    keeps = "model.user.personal" if experiment.model.user.personal else None
-    keeps = "model.personal_layers" if experiment.model.personal_layers else keeps
-    if experiment.learning.algorithm is not None and experiment.learning.algorithm.kept(1):
-        keeps = f'learning.algorithm = "{experiment.learning.algorithm.name}"'
+    keeps = what_devices_keep(experiment)
     if keeps and experiment.runtime.name == "ray":
         raise ConfigError(
-            f"{keeps}: Ray workers share no file, so nothing could be kept from round to round; use runtime.name in-process or flower"
-        )
-    compression = experiment.federation.compression
-    if compression is not None and compression.feedback and experiment.runtime.name == "ray":
-        raise ConfigError(
-            "federation.compression.feedback: Ray workers share no file, so what was not sent would be forgotten; set it to false, or use "
-            "runtime.name in-process or flower"
+            f"{keeps}: Ray workers share no file, so nothing could be kept from round to round; remove it, or use runtime.name in-process or flower"
         )
 
 

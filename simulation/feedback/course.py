@@ -25,7 +25,7 @@ from simulation.feedback.results import Results
 from simulation.feedback.table import print_feedback
 from simulation.feedback.tastes import Tastes, open_tastes
 from simulation.population.population import open_population
-from simulation.run import check_masks, check_memory, check_personal, check_runtime, free_directory
+from simulation.run import check_masks, check_memory, check_runtime, free_directory, what_devices_keep
 
 
 def run_feedback(
@@ -125,13 +125,15 @@ def _check_experiment(experiment: Experiment) -> None:
         )
     if experiment.continual is not None:
         raise ConfigError("[continual]: a loop is trained by plain fine-tuning, step after step; remove the table")
-    algorithm = experiment.learning.algorithm
-    if algorithm is not None and algorithm.own_pull is not None:
+    if experiment.evaluation.devices is not None:
         raise ConfigError(
-            f'learning.algorithm = "{algorithm.name}": a loop shows lists of the shared model, and devices would recommend by their own; leave it out'
+            "[evaluation.devices]: a loop measures against people's tastes, and no plan of its own covers what devices would tell; remove the table"
+        )
+    if keeps := what_devices_keep(experiment):
+        raise ConfigError(
+            f"{keeps}: a loop's devices are made anew at every step and keep nothing but their events; leave it out"
         )
     check_runtime(experiment.runtime)
-    check_personal(experiment)
 
 
 def _check_study(growth: Growth, feedback: FeedbackConfig) -> None:

@@ -21,7 +21,6 @@ from server.federation import Federation, initial_state
 from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
-from simulation.evaluating import also_evaluating
 from simulation.feedback.arms import Arm
 from simulation.feedback.growth import Clicks, Growth, LoopStudy
 from simulation.feedback.measures import Meter
@@ -98,7 +97,7 @@ def train(study: Study, run: RunDirectory, state: FederationState, observer: Obs
     answers = (
         masked_answers(study, ledger) if study.experiment.runtime.masks else serial_answers(study, ledger, PeakMemory())
     )
-    with answers as trained, also_evaluating(study, ledger, trained) as answer:
+    with answers as answer:
         grid = simulated_grid(study, answer)
         return Federation(study, run, grid, grid.client_nodes(), observer, state).run()
 

@@ -57,8 +57,16 @@ def run(out: Path) -> None:
     assert [run["outcome"] for run in seen["runs"]] == ["completed"]
 
 
+@pytest.fixture
+def interruptible():
+    """A command inherits that Ctrl-C is ignored, which is how a shell starts what it puts in the background, this suite perhaps."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_fleet_comes_up_and_ends_without_a_trace(tmp_path, number):
+def test_a_fleet_comes_up_and_ends_without_a_trace(tmp_path, number, interruptible):
     if nginx_program() is None:
         pytest.skip("nginx is not installed: apt-get install nginx-light")
     out = tmp_path / "fleet"

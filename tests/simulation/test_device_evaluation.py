@@ -71,6 +71,24 @@ def test_without_a_plan_everybody_s_sums_are_the_evaluator_s_means(small, study_
         )
 
 
+def test_devices_measure_the_average_that_is_served(small, study_of, tmp_path):
+    """What they are sent is what is measured centrally and served, and not the round's own model."""
+    tables: dict[str, Any] = {"protocol": {"name": "leave-one-out"}, "evaluation": {"every": 1, "devices": DEVICES}}
+    experiment = small(federation={"cohort": 1.0, "rounds": 4, "average": 0.9}, **tables)
+    run_of(study_of, experiment, tmp_path / "run")
+    rows = RunDirectory.open(tmp_path / "run").records("metrics")
+    central = [
+        row for row in rows if (row["split"], row["protocol"], row["model"]) == ("validation", "full", "federated")
+    ]
+    central = [row for row in central if row["round"] > 0]
+    found = measured(tmp_path / "run")
+    assert len(found) == len(central) == 4
+    for row, same in zip(found, central, strict=True):
+        assert {name: row[name] for name in DEVICES["measures"]} == pytest.approx(
+            {name: same[name] for name in DEVICES["measures"]}, abs=2e-6
+        )
+
+
 def test_nothing_of_training_changes_without_a_plan(small, study_of, tmp_path):
     plain, also = small(), small(evaluation={"devices": DEVICES})
     run_of(study_of, plain, tmp_path / "plain")

@@ -21,8 +21,14 @@ import pytest
         (("-s", "runtime.name=ray"), 'runtime.name = "ray": the loop\'s people live in this process'),
         (("-s", "protocol.name=leave-one-out"), 'protocol.name = "leave-one-out": a loop goes on from a point in time'),
         (("-s", "data.positives={view=1.0}"), "data.positives: leaves out `click`"),
-        (("-s", "learning.algorithm=ditto"), 'learning.algorithm = "ditto": a loop shows lists of the shared model'),
         (("-s", "continual.panel=0.1"), "[continual]: a loop is trained by plain fine-tuning"),
+        (
+            ("-s", "evaluation.devices={measures=['hr@10']}"),
+            "[evaluation.devices]: a loop measures against people's tastes",
+        ),
+        (("-s", "model.user.personal=true"), "model.user.personal: a loop's devices are made anew at every step"),
+        (("-s", "learning.algorithm='scaffold'"), 'learning.algorithm = "scaffold": a loop\'s devices are made anew'),
+        (("-s", "federation.compression='top-k'"), "federation.compression.feedback: a loop's devices are made anew"),
     ],
 )
 def test_it_is_one_line(mistaken, arguments, expected):
