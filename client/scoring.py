@@ -6,6 +6,7 @@ from numpy.typing import NDArray
 from everbloom.data.events import EventLog
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.learning.local import LocalTrainer
+from everbloom.models.own_model import model_of
 
 
 class Scoring:
@@ -17,7 +18,10 @@ class Scoring:
         self._scorer: ModelScorer | None = None
 
     def of(self, parameters: NDArray[np.float32], log: EventLog, kept: NDArray[np.float32]) -> ModelScorer:
-        """For the one user of `log`; `kept` [numbers] begins with what was learnt for it alone, which is empty if the model has none of that."""
+        """For the one user of `log`; `kept` [numbers] is what its device keeps: what was learnt for it alone, or a whole model of its own, and
+        nothing at all where neither is."""
+        if self._trainer.learning.own is not None:
+            parameters = model_of(kept[len(self._trainer.personal) :], parameters, self._trainer.layout)
         self._trainer.load(parameters, kept)
         if self._scorer is None or self._parameters is None or not np.array_equal(parameters, self._parameters):
             self._scorer = ModelScorer.standing(self._trainer.model, log)

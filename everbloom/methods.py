@@ -224,6 +224,12 @@ class FederatedAlgorithm(Method):
         """Strength of a pull towards the parameters that a round begins with, beside `learning.proximal_mu`."""
         return 0.0
 
+    @property
+    def own_pull(self) -> "float | None":
+        """With a whole model that every device trains for itself beside the shared one: the strength of its pull towards that one. What the device
+        remembers are that model's parameters [params], zeros while it has none. None: devices have no such models."""
+        return None
+
     def check(self, learning: "LearningConfig", personal: int) -> None:
         """Raises `ConfigError` if the rest of [learning] does not go with it, or that a model has so many personal parameters."""
 
@@ -571,6 +577,7 @@ ALGORITHMS: Registry[FederatedAlgorithm] = Registry(
         "feddyn": "everbloom.algorithms.feddyn:FedDyn",
         "scaffold": "everbloom.algorithms.scaffold:Scaffold",
         "fedrep": "everbloom.algorithms.fedrep:FedRep",
+        "ditto": "everbloom.algorithms.ditto:Ditto",
     },
 )
 

@@ -312,6 +312,9 @@ class Federation:
         state = self.state
         served = self.learning_on.served(state)
         value = self.measuring.validate(self._scorer(served), state.period, state.round)
+        if self.study.experiment.learning.own is not None:
+            # Devices keep their own models, whichever round's shared one is taken: that is chosen by how good it is itself.
+            value = self.measuring.consider(self._scorer(served, models=False), state.period)
         if state.best is None or value > state.best.value:
             state.best = Best(value, state.round, served)
             state.stale = 0
@@ -330,7 +333,9 @@ class Federation:
             state.parameters, last = self.learning_on.chosen(state, state.best), state.best.round
         if self.study.experiment.protocol.name == "leave-one-out" and self.study.central:
             self._test(period, round=last)
-        self.learning_on.end(state, lambda parameters: self.measuring.consider(self._scorer(parameters), period))
+        self.learning_on.end(
+            state, lambda parameters: self.measuring.consider(self._scorer(parameters, models=False), period)
+        )
         if self.study.membership is not None:
             self.measuring.remember(self._scorer(state.parameters), after=period, round=last)
         if period + 1 < self.study.timeline.periods:
@@ -340,7 +345,10 @@ class Federation:
     def _test(self, period: int, round: int) -> None:
         self.state.test += self.measuring.test(self._scorer(self.state.parameters), period, round)
 
-    def _scorer(self, parameters: NDArray[np.float32]) -> ModelScorer:
+    def _scorer(self, parameters: NDArray[np.float32], models: bool = True) -> ModelScorer:
+        """`models`: everybody by a model of its own, where the devices have such; else `parameters` [params] alone are what is measured."""
         size = self.study.layout.size("personal")
-        own = None if self.personal is None or not size else self.personal.values[:, :size]
-        return ModelScorer(self.model, self.study.layout, parameters, self.study.dataset.events, own)
+        kept = None if self.personal is None else self.personal.values
+        own = None if kept is None or not size else kept[:, :size]
+        whole = kept if models and self.study.experiment.learning.own is not None else None
+        return ModelScorer(self.model, self.study.layout, parameters, self.study.dataset.events, own, whole)

@@ -79,6 +79,8 @@ def answer(asked: Asked, console: Console, progress: Console, as_json: bool) -> 
     """Prints the recommendations."""
     asked.check()
     trained = open_trained(asked.run, progress, "to recommend from")
+    if asked.user is not None:
+        trained = trained.of_user(trained.user(asked.user))
     person = _known(trained, asked.user) if asked.user is not None else _described(trained, asked.phrases, progress)
     found = _recommended(trained, person, asked, progress)
     shown = _Shown(trained, person, asked)

@@ -50,18 +50,18 @@ def _examples(run: RunRecords, console: Console) -> Section:
     """Of a run whose data or checkpoint are not here, the section says why there are none."""
     try:
         study = study_with_progress(run.experiment, console)
-        parameters, personal = _released(run.path, study)
-        return examples_section(examples_of(study, parameters, personal, _EXAMPLES))
+        parameters, kept = _released(run.path, study)
+        return examples_section(examples_of(study, parameters, kept, _EXAMPLES))
     except InputError as error:
         return examples_section(f"No examples: {error}")
 
 
 def _released(path: Path, study: Study) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
-    """The parameters that the run serves, and what devices keep to themselves where the model has such."""
+    """The parameters that the run serves, and what devices keep to themselves where their users are served by it."""
     state, parameters = released(study, RunDirectory(path))
-    if study.layout.size("personal") == 0:
+    if study.layout.size("personal") == 0 and study.experiment.learning.own is None:
         return parameters, None
     kept = path / "devices" / f"personal-{state.period:04d}-{state.round:06d}.npy"
     if not kept.is_file():
-        raise InputError(f"{kept}: missing, and this model has personal parameters")
-    return parameters, np.load(kept, mmap_mode="r")[:, : study.layout.size("personal")]
+        raise InputError(f"{kept}: missing, and people here are served by what their devices keep")
+    return parameters, np.load(kept, mmap_mode="r")

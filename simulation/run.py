@@ -131,6 +131,8 @@ def check_memory(study: Study) -> None:
     experiment, workers = study.experiment, worker_count(study.experiment.runtime)
     memory = training_memory(experiment.runtime, peak_bytes() if workers > 1 else 0, workers)
     budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
+    if experiment.learning.own is not None:
+        budget.whole.check(experiment.model.user.history, own_parameters=True)
     separate = experiment.federation.aggregation.separate
     own = experiment.learning.local_steps > 1 or experiment.learning.steered
     own = own or separate or experiment.federation.compression is not None or experiment.runtime.clients == "unfolded"

@@ -1,6 +1,6 @@
 """A run as a model to be used: its study, what it has learnt, and what its simulated devices have learnt for themselves."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from everbloom.errors import DataError
+from everbloom.models.own_model import model_of
 from everbloom.models.recommender import Recommender
 from everbloom.study import Study
 from server.released import released
@@ -42,6 +43,16 @@ class Trained:
         raise DataError(
             f"--user: no user {name!r} in the data set of {self.run.path}; it has {log.users}, for example {log.user_ids[0]!r}"
         )
+
+    def of_user(self, user: int) -> "Trained":
+        """With the model that the user's simulated device recommends by: its own, if it has trained one. Raises as `personal` does."""
+        if self.study.experiment.learning.own is None:
+            return self
+        own = saved_kept(self.run.path / "devices", self.study, self.state)[user]
+        parameters = model_of(own, self.parameters, self.study.layout)
+        model = self.study.new_model().eval()
+        self.study.layout.bind(model).copy_(torch.from_numpy(parameters))
+        return replace(self, model=model, parameters=parameters)
 
     def personal(self, user: int) -> NDArray[np.float32] | None:
         """[personal] what the user's simulated device has learnt for itself; None if the model has nothing of the kind.

@@ -16,7 +16,8 @@ from everbloom.errors import DataError
 
 @dataclass(frozen=True, eq=False)
 class GlobalModel:
-    """`parameters` [params] float32 and what it takes to build the model around them. `federation` is that of the personal parameters that fit."""
+    """`parameters` [params] float32 and what it takes to build the model around them. `federation` is that of the personal parameters that fit.
+    `own_model`: what the device keeps is a whole model that it recommends by, once it has trained one."""
 
     parameters: NDArray[np.float32]
     config: ModelConfig
@@ -26,6 +27,7 @@ class GlobalModel:
     period: int
     round: int
     federation: str
+    own_model: bool = False
 
     @property
     def version(self) -> str:
@@ -43,6 +45,7 @@ class GlobalModel:
             "round": str(self.round),
             "federation": self.federation,
             "version": self.version,
+            "own_model": "yes" if self.own_model else "",
         }
         fresh = path.with_name(f".{path.name}.new")
         save_file({"parameters": np.ascontiguousarray(self.parameters)}, fresh, told)
@@ -72,6 +75,7 @@ class GlobalModel:
                 int(told["period"]),
                 int(told["round"]),
                 told["federation"],
+                told.get("own_model") == "yes",
             )
             whole = found.version == told["version"]
         except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:

@@ -29,6 +29,7 @@ from everbloom.explanations.field_values import FieldValues
 from everbloom.explanations.parts import parts_of
 from everbloom.explanations.recommending import Recommended, Recommending
 from everbloom.explanations.sentences import LANGUAGES, sentence
+from everbloom.models.own_model import model_of
 from everbloom.models.recommender import build_recommender, layout_of
 from everbloom.models.settled import settled
 
@@ -49,7 +50,10 @@ class LoadedModel:
         )
         layout = layout_of(model)
         layout.check(stored.schema, "the stored model")
-        layout.bind(model).copy_(torch.from_numpy(stored.parameters))
+        parameters = stored.parameters
+        if stored.own_model and (trained := personal_of(folder.personal, stored, layout.size())) is not None:
+            parameters = model_of(trained, parameters, layout)
+        layout.bind(model).copy_(torch.from_numpy(parameters))
         fixed = settled(model)
         own = layout_of(fixed)
         self.recommending = Recommending(ModelScorer(fixed, own, own.flat(fixed), log))

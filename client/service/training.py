@@ -136,6 +136,7 @@ class Trainer:
             task.period,
             task.round,
             task.federation,
+            terms.learning.own is not None,
         )
         model.save(self.folder.model)
         return model

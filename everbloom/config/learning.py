@@ -31,7 +31,7 @@ class LearningConfig(Table):
     local_steps: PositiveInt = 1
     learning_rate: PositiveFloat = 1.0
     personal_rate: PositiveFloat = 0.3
-    """With `model.user.personal`: the learning rate of what a device keeps to itself."""
+    """With `model.user.personal`, `model.personal_layers` or a model of each device's own: the learning rate of what a device keeps to itself."""
     proximal_mu: Annotated[float, Field(ge=0)] = 0.0
     """FedProx (Li et al., 2020): mu/2 |w - w_global|^2 is added to the local loss."""
     algorithm: Annotated[SerializeAsAny[FederatedAlgorithm], BeforeValidator(ALGORITHMS.parse)] | None = None
@@ -50,6 +50,14 @@ class LearningConfig(Table):
     def steered(self) -> bool:
         """Whether every step moves every parameter, touched or not."""
         return self.algorithm is not None and self.algorithm.steers
+
+    @property
+    def own(self) -> "LearningConfig | None":
+        """How a device trains a model for itself beside the shared one: FedProx from where it last was. None: it has no such model."""
+        if self.algorithm is None or self.algorithm.own_pull is None:
+            return None
+        changed = {"algorithm": None, "learning_rate": self.personal_rate, "proximal_mu": self.algorithm.own_pull}
+        return self.model_copy(update=changed)
 
 
 class ContinualConfig(Table):

@@ -11,6 +11,7 @@ from everbloom.data.events import NO_ITEM, EventLog
 from everbloom.data.gaps import gap_codes, gaps_before
 from everbloom.data.ranges import flat_ranges
 from everbloom.data.searches import searches_before
+from everbloom.evaluation.own_models import OwnModels, by_user, in_order
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import CatalogueVectors, Recommender
 from everbloom.models.users import Circumstances
@@ -26,14 +27,18 @@ class ModelScorer:
         parameters: NDArray[np.float32],
         log: EventLog,
         personal: NDArray[np.float32] | None = None,
+        models: NDArray[np.float32] | None = None,
     ) -> None:
         """`parameters` [params] replace the model's shared ones. `personal` [users, personal]: what their devices have learnt for themselves, as
-        differences from the model's initial ones, where it is known; None measures the shared model.
+        differences from the model's initial ones, where it is known; None measures the shared model. `models` [users, params]: whole models of their
+        own, zeros for who has none and is measured by the shared one.
         """
         self.model = model.eval()
         self.log = log
         self.personal = personal
-        layout.bind(model).copy_(torch.from_numpy(parameters))
+        bound = layout.bind(model)
+        bound.copy_(torch.from_numpy(parameters))
+        self._models = None if models is None else OwnModels(model, layout, bound, models)
         self._own = _OwnLayers(layout.bind(model, "personal")) if model.personal_layers else None
         with torch.inference_mode():
             self.catalogue = model.catalogue()
@@ -42,7 +47,8 @@ class ModelScorer:
     def standing(cls, model: Recommender, log: EventLog) -> "ModelScorer":
         """Of a model with the parameters that it has, layers of its user's own among them: who trains it too has bound them elsewhere."""
         made = cls.__new__(cls)
-        made.model, made.log, made.personal, made._own = model.eval(), log, None, None
+        made.model, made.log = model.eval(), log
+        made.personal = made._own = made._models = None
         with torch.inference_mode():
             made.catalogue = model.catalogue()
         return made
@@ -50,7 +56,7 @@ class ModelScorer:
     def of(self, log: EventLog, personal: NDArray[np.float32] | None = None) -> "ModelScorer":
         """The same model and item vectors for the users of another log, with what their devices have learnt."""
         other = copy(self)
-        other.log, other.personal = log, personal
+        other.log, other.personal, other._models = log, personal, None
         return other
 
     def with_model(self, model: Recommender) -> "ModelScorer":
@@ -64,15 +70,15 @@ class ModelScorer:
     ) -> torch.Tensor:
         """[b, items] scores after each case's visible history; `catalogue`: of these items instead of all."""
         with torch.inference_mode():
+            if self._models is not None:
+                assert catalogue is None, "each model has item vectors of its own"
+                return self._models.score(self.scores, cases, positions, self.catalogue)
             if self._own is None or self.personal is None:
                 return self.scores(cases, positions, catalogue)
             # Layers of their own: one user after the other.
-            order = np.argsort(cases.user[positions], kind="stable")
-            ends = np.flatnonzero(np.diff(cases.user[positions[order]])) + 1
-            parts = [self.scores(cases, positions[some], catalogue) for some in np.split(order, ends) if len(some)]
+            found = [(some, self.scores(cases, positions[some], catalogue)) for some in by_user(cases, positions)]
             self._own.show(0.0)
-            back = torch.from_numpy(np.argsort(order))
-            return torch.cat(parts)[back] if parts else self.scores(cases, positions, catalogue)
+            return in_order(found) if found else self.scores(cases, positions, catalogue)
 
     def scores(
         self, cases: Cases, positions: NDArray[np.int64], catalogue: CatalogueVectors | None = None

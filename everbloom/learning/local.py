@@ -16,6 +16,7 @@ from everbloom.learning.masks import draw_masks
 from everbloom.learning.steering import Steering, kept_size
 from everbloom.learning.teacher import Teacher
 from everbloom.models.layout import ParameterLayout
+from everbloom.models.own_model import model_of
 from everbloom.models.recommender import Recommender
 from everbloom.privacy.noise import NoiseSource
 from everbloom.privacy.plan import PrivacyPlan
@@ -82,6 +83,7 @@ class LocalTrainer:
         own = np.zeros(kept_size(self.layout, self.learning), dtype=np.float32) if kept is None else kept
         self.load(parameters, own)
         before = self.personal.clone()
+        reached_own = self._own_model(parameters, own, examples, negatives, draws)
         steering = None
         if self.learning.steered:
             steering = Steering(self.layout, self.learning, torch.from_numpy(own[None].copy()), 1, sent)
@@ -95,12 +97,14 @@ class LocalTrainer:
                 regularise=lambda: self._pull(start),
             )
         elif len(examples) or steering is not None:
-            self._plain(examples, negatives, start, draws, steering)
+            self._plain(self.learning, examples, negatives, start, draws, steering)
         delta: NDArray[np.float32] = (self.vector - start).numpy()
         reached = own[: len(before)] + (self.personal - before).numpy()
         if steering is not None:
             steering.remember(torch.from_numpy(delta)[None])
             reached = np.concatenate([reached, steering.values[0].numpy()])
+        elif reached_own is not None:
+            reached = np.concatenate([reached, reached_own])
         if not (np.isfinite(delta).all() and np.isfinite(reached).all()):
             raise InputError(DIVERGED)
         own[:] = reached
@@ -133,8 +137,29 @@ class LocalTrainer:
         found: NDArray[np.float32] = self.learning.objective.per_example(scores, candidates).numpy()
         return found
 
+    def _own_model(
+        self,
+        parameters: NDArray[np.float32],
+        kept: NDArray[np.float32],
+        examples: Examples,
+        negatives: torch.Tensor,
+        draws: Draws,
+    ) -> NDArray[np.float32] | None:
+        """[params] what the client's own model, the last of what it `kept` [numbers], becomes in a round; None if it has none. The shared parameters
+        are those of before."""
+        learning = self.learning.own
+        if learning is None:
+            return None
+        self.model.train()
+        self.vector.copy_(torch.from_numpy(model_of(kept[len(self.personal) :], parameters, self.layout)))
+        self._plain(learning, examples, negatives, torch.from_numpy(parameters), draws, None)
+        reached: NDArray[np.float32] = self.vector.numpy().copy()
+        self.load(parameters, kept)
+        return reached
+
     def _plain(
         self,
+        learning: LearningConfig,
         examples: Examples,
         negatives: torch.Tensor,
         start: torch.Tensor,
@@ -149,17 +174,17 @@ class LocalTrainer:
                 self._named[slot.name].grad = gradient[slot.start : slot.end].view(slot.shape)
         everything = torch.arange(len(examples))
         linear = None if steering is None else steering.linear()[0]
-        for step in range(self.learning.local_steps):
+        for step in range(learning.local_steps):
             self.gradient.zero_()
             own.zero_()
             if len(examples):
                 self._losses(examples, everything, negatives, draws, step).mean().backward()
-            self.gradient.add_(self.vector - start, alpha=self.learning.pull)
+            self.gradient.add_(self.vector - start, alpha=learning.pull)
             if linear is not None:
                 self.gradient.add_(linear)
-            shared, personal = self.learning.moves(step)
-            self.vector.add_(self.gradient, alpha=-self.learning.learning_rate if shared else 0.0)
-            self.personal.add_(own, alpha=-self.learning.personal_rate if personal else 0.0)
+            shared, personal = learning.moves(step)
+            self.vector.add_(self.gradient, alpha=-learning.learning_rate if shared else 0.0)
+            self.personal.add_(own, alpha=-learning.personal_rate if personal else 0.0)
 
     def _pull(self, start: torch.Tensor) -> None:
         """Adds FedProx's gradient mu (w - w_global) to each parameter's."""

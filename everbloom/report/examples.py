@@ -35,15 +35,18 @@ class Example:
 
 
 def examples_of(
-    study: Study, parameters: NDArray[np.float32], personal: NDArray[np.float32] | None, count: int
+    study: Study, parameters: NDArray[np.float32], kept: NDArray[np.float32] | None, count: int
 ) -> list[Example]:
-    """So many users of the last period's test, drawn by the experiment's seed. `parameters` [params]: the shared ones; `personal` [users, dim]: what
-    devices keep, where the model has it. Raises `DataError` if there is no test.
+    """So many users of the last period's test, drawn by the experiment's seed. `parameters` [params]: the shared ones; `kept` [users, numbers]:
+    what devices keep, where their users are served by it. Raises `DataError` if there is no test.
     """
     period = study.timeline.periods - 1
     drawn = numpy_generator(study.experiment.seed, "report-examples")
     cases = study.timeline.sample(period, "test", count, drawn)
-    scorer = ModelScorer(study.new_model(), study.layout, parameters, study.dataset.events, personal)
+    size = study.layout.size("personal")
+    personal = None if kept is None or not size else kept[:, :size]
+    models = None if study.experiment.learning.own is None else kept
+    scorer = ModelScorer(study.new_model(), study.layout, parameters, study.dataset.events, personal, models)
     found = rank(cases, study.dataset.events, len(study.dataset.catalog), lambda at: scorer.score(cases, at), _TOP)
     return [_example(study, cases, place, found.items[place], found.hits[place]) for place in range(len(cases))]
 

@@ -71,6 +71,12 @@ def _check(experiment: Experiment) -> None:
         raise ConfigError("evaluation.k: the table shows NDCG@10 and HR@10; include 10")
     if experiment.model.user.personal:
         raise ConfigError("model.user.personal: attackers are simulated for shared models alone; set it to false")
+    algorithm = experiment.learning.algorithm
+    if algorithm is not None and algorithm.own_pull is not None:
+        raise ConfigError(
+            f'learning.algorithm = "{algorithm.name}": attackers are simulated for shared models alone, and devices would recommend by their own; '
+            "leave it out"
+        )
     if experiment.runtime.masks:
         raise ConfigError("runtime.masks: attackers exchange no masks; remove it")
 

@@ -83,6 +83,25 @@ def test_a_stored_device_is_a_simulated_one(study, task, tmp_path):
     assert np.abs(values[3]).max() > 1e-4
 
 
+def test_a_stored_device_trains_its_own_model_as_a_simulated_one_does(small, study_of, tmp_path):
+    """Under Ditto: what it sends is FedAvg's, and its model is there when it is opened anew."""
+    study, plain = (study_of(small(learning={"algorithm": name, "local_steps": 2})) for name in ("ditto", None))
+    start, window = study.layout.flat(study.new_model()), study.timeline.window(0)
+    values = np.zeros((study.clients, len(start)), dtype=np.float32)
+    workers = [
+        DeviceWorker(one, np.zeros(one.clients, dtype=np.int32), kept) for one, kept in ((study, values), (plain, None))
+    ]
+    export_device(study, 3, tmp_path / "device")
+    for round in (1, 2, 3):
+        tasks = [Task(start, one.layout.schema, one.terms, 0, round, window) for one in (study, plain)]
+        delta = DeviceStore(tmp_path / "device").open().train(tasks[0]).delta
+        for worker, task in zip(workers, tasks, strict=True):
+            assert np.array_equal(delta, worker.train(task.pack(), np.array([3])).deltas[0])
+        own = StoredPersonal(tmp_path / "device" / "personal.safetensors").load(tasks[0], len(start))
+        assert np.array_equal(own, values[3])
+    assert np.abs(values[3] - start).max() > 1e-4
+
+
 def test_a_device_without_a_place_for_it_does_not_train(study, task, tmp_path):
     export_device(study, 3, tmp_path / "device")
     whole = DeviceStore(tmp_path / "device").open()

@@ -16,7 +16,7 @@ from server.observer import Silent
 from server.run_directory import RunDirectory
 from simulation import personal as personal_files
 from simulation.devices import SimulatedDevices
-from simulation.run import check_personal, run_in_process
+from simulation.run import check_memory, check_personal, run_in_process
 
 STEPS = 3
 MODELS = {"fedrep": {"personal_layers": ["user.blocks."]}}
@@ -109,7 +109,11 @@ def test_it_changes_what_is_learnt_and_not_what_is_sent_up(algorithm_study, tmp_
     study, plain = algorithm_study(name), algorithm_study(None, model=MODELS.get(name, {}))
     found, expected = (run(each, tmp_path / str(n)) for n, each in enumerate((study, plain)))
     differs = np.abs(arrays(found, study)["parameters"] - arrays(expected, plain)["parameters"]).max()
-    assert differs > 1e-4
+    if study.experiment.learning.own is None:
+        assert differs > 1e-4
+    else:  # what a device learns for itself is beside the shared model, which is FedAvg's to the bit
+        assert differs == 0
+        assert found.records("metrics") != expected.records("metrics")
     sizes = {key: [{r[key] for r in each.records("rounds")} for each in (found, expected)] for key in UP_AND_DOWN}
     assert sizes["bytes_up"][0] == sizes["bytes_up"][1]
     times = 2 if study.experiment.learning.algorithm.sends else 1
@@ -148,6 +152,33 @@ def test_fedrep_wants_a_head_and_a_body(algorithm_study):
         ConfigError, match=r"head_steps 3: of learning\.local_steps = 3 none is left for what is shared"
     ):
         algorithm_study({"name": "fedrep", "head_steps": 3}, model=MODELS["fedrep"])
+
+
+def test_ditto_wants_nothing_personal_beside_its_own_model_and_a_pull_that_does_not_swing(algorithm_study):
+    with pytest.raises(ConfigError, match=r"leave out model\.personal_layers and model\.user\.personal$"):
+        algorithm_study("ditto", model=MODELS["fedrep"])
+    with pytest.raises(ConfigError, match=r"pull 4: with learning\.personal_rate = 0\.5 .* below 2$"):
+        algorithm_study({"name": "ditto", "pull": 4.0}, learning={"personal_rate": 0.5})
+
+
+def test_ditto_wants_the_memory_of_whole_models(algorithm_study, monkeypatch):
+    """What is enough for FedAvg's rows is refused before the first round."""
+    studies = {name: algorithm_study(name) for name in (None, "scaffold", "ditto")}
+    monkeypatch.setattr("simulation.run.training_memory", lambda *_: 10_000_000_000)
+    monkeypatch.setattr(type(studies[None].layout), "size", lambda layout, group="shared": 200_000_000)
+    check_memory(studies[None])
+    for name in ("scaffold", "ditto"):
+        with pytest.raises(InputError, match=r"training one client takes about 11,\d+ MB"):
+            check_memory(studies[name])
+
+
+def test_ditto_counts_what_all_count_and_keeps_the_rest(algorithm_study, tmp_path):
+    """With a popularity prior: round 1 counts, and a device's own model is not moved by it; later its counts are those that the server sent."""
+    prior = {"model": {"prior": {"rounds": 1}}}
+    study, plain = algorithm_study("ditto", **prior), algorithm_study(None, **prior)
+    found, expected = (arrays(run(one, tmp_path / str(n)), one) for n, one in enumerate((study, plain)))
+    assert found["parameters"].tobytes() == expected["parameters"].tobytes()
+    assert found["kept"].any(axis=1).sum() > 3
 
 
 @pytest.mark.parametrize("name", KEEPING)

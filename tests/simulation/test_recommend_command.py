@@ -206,6 +206,28 @@ def test_what_devices_have_learnt_for_themselves_counts(call):
     assert answer(call, "--text", "red", "-n", 1)  # somebody new has no device
 
 
+def test_a_devices_own_model_is_what_recommends(call):
+    """Under Ditto, with its reasons; somebody new is served by the shared model."""
+    Path("small.toml").write_text(EXPERIMENT)
+    assert call("run", "small.toml", "--out", "run", "-s", "learning.algorithm=ditto")[0] == 0
+    opened = open_trained(Path("run"), Console(quiet=True), "to test")
+    user, study = opened.user("u3"), opened.study
+    own = opened.of_user(user).parameters
+    assert np.array_equal(own, np.load(next(Path("run/devices").glob("personal-*.npy")))[user])
+    assert np.abs(own - opened.parameters).max() > 1e-4
+    log = one_user(study.dataset.events, user)
+    scorer = ModelScorer(study.new_model(), study.layout, own, log)
+    scores = scorer.score(asked_now(log, np.ones(12, dtype=np.bool_), opened.now), np.array([0]))[0].numpy()
+    new = [item for item in np.argsort(-scores, kind="stable") if item not in log.item]
+    found = answer(call, "--user", "u3", "--why", "-n", 4)
+    assert [one["score"] for one in found] == pytest.approx(scores[new[:4]].tolist(), abs=1e-5)
+    for one in found:
+        told = sum(event["contribution"] for event in one["events"])
+        assert np.isfinite(told)
+    assert answer(call, "--text", "red", "-n", 1)
+    assert call("report", "run")[0] == 0
+
+
 TOWER = """
 [model.user.tower]
 reads = "READS"

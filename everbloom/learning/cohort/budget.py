@@ -1,7 +1,7 @@
 """How much is computed at once: as much as the processor's cache holds, and never more than the memory that was allowed."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,6 +44,11 @@ class Budget:
     item: int = 0
     kept: int = 0
     """Of what a tower makes of all items that a cohort touches, until the way back; what is beyond it is computed twice."""
+
+    @property
+    def whole(self) -> "Budget":
+        """For a whole set of parameters for each client, in the place of the rows that it touches."""
+        return replace(self, client=2 * self.client)
 
     def example_cost(self, length: NDArray[np.int64]) -> NDArray[np.int64]:
         """[units] bytes of activations of one example of this many positions."""

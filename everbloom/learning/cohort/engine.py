@@ -12,6 +12,7 @@ from everbloom.continual.distillation import Distillation
 from everbloom.learning.cohort.batches import Cohort
 from everbloom.learning.cohort.budget import make_budget
 from everbloom.learning.cohort.losses import losses_of
+from everbloom.learning.cohort.own_models import OwnModelTraining
 from everbloom.learning.cohort.personal import PersonalWeights
 from everbloom.learning.cohort.plain import PlainTraining
 from everbloom.learning.cohort.private import PrivateTraining
@@ -79,10 +80,13 @@ class CohortTrainer:
             if plan is not None and plan.dp_sgd is not None
             else (SteeredTraining if learning.steered else PlainTraining)(self.skeleton, learning, self.budget)
         )
+        self.own = None if learning.own is None else OwnModelTraining(self.skeleton, learning.own, self.budget.whole)
 
     def learn_from(self, teacher: NDArray[np.float32] | None) -> None:
         """Parameters [params] of the model that following updates distil from, under an experiment with distillation; None: from none."""
         self.training.teacher = None if self._teacher is None or teacher is None else self._teacher.load(teacher)
+        if self.own is not None:
+            self.own.teacher = self.training.teacher
 
     def losses(self, parameters: NDArray[np.float32], cohort: Cohort) -> NDArray[np.float32]:
         """[examples] the objective under `parameters` [params]; nothing is dropped and nothing learnt."""
@@ -111,12 +115,12 @@ class CohortTrainer:
         start = self._start(parameters)
         trained = np.ones(len(cohort), dtype=np.bool_)
         if len(cohort) and self.learning.local_steps == 1 and not self.learning.steered:
-            own = self._own(cohort, sent)
+            own = self._own(start, cohort, sent)
             total = self.training.together(start, cohort, own.personal)
             if bool(total.isfinite().all() and own.finite().all()):
                 return CohortUpdate(total.cpu().numpy()[None], trained, own.kept(trained))
         # One by one: each has its own parameters after the first step, or somebody's have to be left out.
-        total, own = torch.zeros_like(start), self._own(cohort, sent)
+        total, own = torch.zeros_like(start), self._own(start, cohort, sent)
         for deltas in self.training.apart(start, cohort, own.personal):
             good = deltas.finite() & own.finite(deltas.clients)
             trained[deltas.clients[~good.cpu().numpy()]] = False
@@ -135,7 +139,8 @@ class CohortTrainer:
 
         Raises `InputError` if one client does not fit into the memory.
         """
-        start, own = self._start(parameters), self._own(cohort, sent)
+        start = self._start(parameters)
+        own = self._own(start, cohort, sent)
         found = torch.zeros((len(cohort), len(start)))
         for deltas in self.training.apart(start, cohort, own.personal):
             deltas.write_to(found, self.skeleton)
@@ -156,7 +161,8 @@ class CohortTrainer:
         sent: NDArray[np.float32] | None,
     ) -> CohortUpdate:
         """As `release` makes of each, but without laying out each: a client's delta touches few rows of the item tables."""
-        start, own = self._start(parameters), self._own(cohort, sent)
+        start = self._start(parameters)
+        own = self._own(start, cohort, sent)
         trained = np.ones(len(cohort), dtype=np.bool_)
         total = torch.zeros_like(start)
         inside = 0.5 * len(cohort)  # of who is left out below nothing has moved
@@ -171,12 +177,13 @@ class CohortTrainer:
             summed = np.append(summed, np.float32(inside))
         return CohortUpdate(summed[None], trained, own.kept(trained))
 
-    def _own(self, cohort: Cohort, sent: NDArray[np.float32] | None) -> "_Own":
+    def _own(self, start: torch.Tensor, cohort: Cohort, sent: NDArray[np.float32] | None) -> "_Own":
         personal, steering = PersonalWeights(self.skeleton, cohort.kept, len(cohort)), None
         if isinstance(self.training, SteeredTraining):
             steering = Steering(self.layout, self.learning, cohort.kept, len(cohort), sent, self.skeleton.device)
             self.training.steering = steering
-        return _Own(personal, steering)
+        model = None if self.own is None else self.own.train(start, cohort, self.layout.counted)
+        return _Own(personal, steering, cohort.kept, model)
 
     @property
     def _release(self) -> UpdateRelease | None:
@@ -197,19 +204,26 @@ class CohortTrainer:
 
 @dataclass(frozen=True, eq=False)
 class _Own:
-    """What each client of a cohort has for itself in a round."""
+    """What each client of a cohort has for itself in a round. `before` [clients, numbers] is what it kept; `model` [clients, params] what its own
+    model has become in this round, if it has one: nothing that is sent depends on it."""
 
     personal: PersonalWeights
     steering: Steering | None
+    before: torch.Tensor | None
+    model: torch.Tensor | None
 
     def finite(self, which: NDArray[np.int64] | slice = slice(None)) -> torch.Tensor:
         """[clients] bool, or of those at `which` alone."""
         flags = self.personal.finite(which)
-        if self.steering is None:
-            return flags
-        return flags & self.steering.values[which].isfinite().all(dim=1).to(flags.device)
+        for values in (None if self.steering is None else self.steering.values, self.model):
+            if values is not None:
+                flags = flags & values[which].isfinite().all(dim=1).to(flags.device)
+        return flags
 
     def kept(self, trained: NDArray[np.bool_]) -> NDArray[np.float32]:
         """[clients, numbers] for the next round."""
+        if self.model is not None:
+            assert self.before is not None, "own models are kept"
+            return np.where(trained[:, None], self.model.numpy(), self.before.numpy())
         personal = self.personal.kept(trained)
         return personal if self.steering is None else np.hstack([personal, self.steering.kept(trained)])

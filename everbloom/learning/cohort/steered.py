@@ -44,11 +44,22 @@ class SteeredTraining(PlainTraining):
 class WholeWeights(ClientWeights):
     """A whole set of parameters for each client, of which the model is shown the rows that the client reads."""
 
-    def __init__(self, skeleton: Skeleton, start: torch.Tensor, rows: torch.Tensor, linear: torch.Tensor) -> None:
-        """`start` [params]; `rows` [clients, rows] of the item tables that each client reads; `linear` [clients, params] is added to gradients."""
+    @torch.no_grad()
+    def __init__(
+        self,
+        skeleton: Skeleton,
+        start: torch.Tensor,
+        rows: torch.Tensor,
+        linear: torch.Tensor,
+        drift: torch.Tensor | None = None,
+    ) -> None:
+        """`start` [params]; `rows` [clients, rows] of the item tables that each client reads; `linear` [clients, params] is added to gradients;
+        `drift` [clients, params]: how far from `start` they begin, None for not at all."""
         super().__init__(skeleton, start, rows)
         self._linear = linear
-        self._drift = torch.zeros_like(linear)
+        self._drift = torch.zeros_like(linear) if drift is None else drift
+        if drift is not None:
+            self._show()
 
     @torch.no_grad()
     def step(self, learning_rate: float, pull: float) -> None:

@@ -16,6 +16,8 @@ TABLES = {"fedrep": {"name": "fedrep", "head_steps": 2}}
 """Of algorithms whose defaults do not go with three local steps of which something can be told."""
 CASES = [(name, steps) for name in (None, *ALGORITHMS.names()) for steps in (1, 3) if (name, steps) != ("fedrep", 1)]
 """Head and body take more than one step."""
+WITH_LAYERS = [case for case in CASES if case[0] is None or ALGORITHMS.parse(case[0]).own_pull is None]
+"""Not where a device has a whole model of its own anyway: refused."""
 STEERED = [name for name in ALGORITHMS.names() if ALGORITHMS.method_class(name).steers]
 
 
@@ -66,7 +68,7 @@ def test_together_and_apart_are_each_clients_own_device(algorithm_case, agree, n
         agree(total.kept, kept)
 
 
-@pytest.mark.parametrize(("name", "steps"), CASES)
+@pytest.mark.parametrize(("name", "steps"), WITH_LAYERS)
 @pytest.mark.parametrize("layers", [("user.",), ("score.", "user.blocks.0.")])
 @pytest.mark.parametrize("own", [False, True])
 def test_with_layers_of_their_own_too(algorithm_case, agree, name, layers, steps, own):
@@ -147,6 +149,53 @@ def test_feddyn_is_its_paper(algorithm_case, agree):
             theta = theta - eta * (gradient_at(case, client, theta) - g + 0.3 * (theta - start))
         agree(found.deltas[client], theta - start)
         agree(found.kept[client], g - 0.3 * (theta - start))
+
+
+@pytest.mark.parametrize("variant", ["embedding", "mlp"])
+def test_ditto_is_its_paper(algorithm_case, agree, variant):
+    """Algorithm 1: v_k <- v_k - eta (gradient of F_k(v_k) + lambda (v_k - w)), from where v_k was; w itself where it has not been anywhere."""
+    case, _ = algorithm_case({"name": "ditto", "pull": 0.7}, variant, steps=4)
+    case.cohort.kept[2] = case.cohort.kept[5] = 0.0
+    found, eta, start = (
+        case.engine().each(case.start, case.cohort),
+        case.learning.personal_rate,
+        torch.from_numpy(case.start),
+    )
+    for client in range(len(SIZES)):
+        v = start.clone() if client in (2, 5) else case.cohort.kept[client].clone()
+        for _ in range(4):
+            v = v - eta * (gradient_at(case, client, v) + 0.7 * (v - start))
+        agree(found.kept[client], v)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("user_level", [False, True])
+def test_dittos_shared_update_is_fedavgs_to_the_bit(algorithm_case, small, study_of, steps, user_level):
+    ditto, plain = (algorithm_case(name, "both", steps, dropout=0.2, proximal_mu=0.1)[0] for name in ("ditto", None))
+    plan = None
+    if user_level:
+        privacy = {"unit": "user", "epsilon": 4.0, "delta": 1e-4, "clip_norm": 1e-2}
+        plan = study_of(small(privacy=privacy, federation={"sampler": "poisson"})).plan
+    engines = [dataclasses.replace(case, plan=plan).engine() for case in (ditto, plain)]
+    for way in ("total", "each"):
+        found, expected = (
+            getattr(engine, way)(case.start, case.cohort) for engine, case in zip(engines, (ditto, plain), strict=True)
+        )
+        assert found.deltas.tobytes() == expected.deltas.tobytes()
+    ones, others = devices(ditto, None), devices(plain, None)
+    assert ones[0].tobytes() == others[0].tobytes()
+
+
+def test_whose_own_model_is_no_number_keeps_what_it_had_and_sends_nothing(algorithm_case):
+    case, _ = algorithm_case({"name": "ditto", "pull": 0.0}, "embedding", 2, (4, 3, 0, 5))
+    case.cohort.kept[1] = 1e30
+    before = case.cohort.kept.clone()
+    for way in ("total", "each"):
+        update = getattr(case.engine(), way)(case.start, case.cohort)
+        assert update.trained.tolist() == [True, False, True, True]
+        assert np.array_equal(update.kept[1], before[1])
+        assert np.isfinite(update.deltas).all()
+        assert (np.abs(update.kept[[0, 3]] - before[[0, 3]].numpy()).max(axis=1) > 0).all()
 
 
 @pytest.mark.parametrize("name", STEERED)

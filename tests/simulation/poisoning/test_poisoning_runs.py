@@ -171,6 +171,7 @@ WRONG = {
     "no list of ten": ({"overrides": ["evaluation.k=[5]", "evaluation.select=ndcg@5"]}, "evaluation.k: .* include 10"),
     "periods": ({"overrides": ["protocol.name=timeline"]}, 'protocol.name = "leave-one-out"'),
     "personal": ({"overrides": ["model.user.personal=true"]}, "model.user.personal: attackers"),
+    "own models": ({"overrides": ["learning.algorithm=ditto"]}, 'learning.algorithm = "ditto": attackers'),
     "masks": ({"overrides": ["runtime.masks=true"]}, "runtime.masks: attackers exchange no masks"),
 }
 
