@@ -71,7 +71,7 @@ def test_the_page_on_extending_shows_a_method_that_would_conform():
     from everbloom.methods import ServerOptimizer
 
     registry: Registry[ServerOptimizer] = Registry("server optimizer", ServerOptimizer, {"nesterov": "unused:Nesterov"})
-    registry.method_class = lambda name: nesterov  # what the line in methods.py would find
+    registry.method_class = lambda name: nesterov  # what the line in methods/aggregation.py would find
     chosen = tomllib.loads(block("extending.md", "toml", "# the experiment"))["federation"]["optimizer"]
     assert registry.parse(chosen).momentum == 0.8
 

@@ -68,6 +68,6 @@ def test_nothing_is_fetched_from_elsewhere(site):
 
 
 def test_what_lies_beside_the_documentation_is_a_page_of_its_own(site):
-    assert "Registry" in (site / "source" / "everbloom" / "methods.py.html").read_text(encoding="utf-8")
+    assert "Registry" in (site / "source" / "everbloom" / "methods" / "content.py.html").read_text(encoding="utf-8")
     assert "<svg" in (site / "notebooks" / "quickstart.html").read_text(encoding="utf-8")
     assert "everbloom demo" in (site / "index.html").read_text(encoding="utf-8")
