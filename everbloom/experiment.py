@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import tomli_w
 from pydantic import Field, ValidationError, model_validator
@@ -162,6 +162,10 @@ def _apply(tables: dict[str, Any], override: str) -> None:
         if not isinstance(table, dict):
             raise ConfigError(f"override {override!r}: {parent} is a value, not a table")
     if value == "none" and not _is_choice("none", (*parents, last)):
+        if last not in table and _names_are_free(tuple(parents)):
+            raise ConfigError(
+                f"override {override!r}: {'.'.join(parents)} has no {last}; it has: {', '.join(table) or 'nothing'}"
+            )
         value = None
     table[last] = value
 
@@ -171,6 +175,13 @@ def _is_choice(value: str, place: tuple[str, ...]) -> bool:
     owner, _ = _owner(Experiment, place)
     field = owner.model_fields.get(place[-1])
     return field is not None and value in get_args(field.annotation)
+
+
+def _names_are_free(place: tuple[str, ...]) -> bool:
+    """Whether the file chooses the names of the tables in the one at `place` (`model.items.modalities`): then none of them is unknown."""
+    owner, _ = _owner(Experiment, place)
+    field = owner.model_fields.get(place[-1]) if place else None
+    return field is not None and get_origin(field.annotation) in (dict, Mapping)
 
 
 def _problems(error: ValidationError, table: type[Table], prefix: tuple[str, ...] = ()) -> list[str]:

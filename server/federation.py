@@ -20,6 +20,7 @@ from everbloom.privacy.ledger import Ledger
 from everbloom.privacy.opening import MeanOfReplies, SumOpening
 from everbloom.privacy.plan import PrivacyPlan
 from everbloom.study import Study
+from server.accounting import Accounting
 from server.algorithm import algorithm_of
 from server.checkpoint import save_checkpoint
 from server.collecting import collect
@@ -126,6 +127,7 @@ class Federation:
             algorithm=algorithm_of(study, state.algorithm),
             codec=codec_of(study.layout, self.config.compression),
         )
+        self.accounting = Accounting(study, run, observer, self.ledger, self.strategy, self.time)
 
     def _know(self, roster: Mapping[int, int]) -> None:
         """From now on these are asked."""
@@ -194,7 +196,7 @@ class Federation:
         if self.strategy.algorithm is not None:
             state.algorithm = self.strategy.algorithm.memory
         self.learning_on.observe(self.strategy, state)
-        self._account(counts, len(cohort), time.monotonic() - started)
+        self.accounting.close_round(state, counts, len(cohort), time.monotonic() - started)
         self._give_up_if_barren(len(cohort), counts)
         due = state.round % self.study.experiment.evaluation.every == 0 or state.round == self.rounds
         if due and self.study.timeline.has(state.period, "validation"):
@@ -258,54 +260,6 @@ class Federation:
                 f"round {self.state.round}: all {asked} clients failed, {self._barren} rounds in a row; "
                 f"the first: {self.strategy.reasons[0]}"
             )
-
-    def _account(self, metrics: Mapping[str, object], asked: int, seconds: float) -> None:
-        keys = ("clients", "failed", "unneeded", "bytes-up")
-        clients, failed, unneeded, bytes_up = (int(metrics.get(key, 0)) for key in keys)  # type: ignore[call-overload]
-        algorithm = self.strategy.algorithm
-        vectors = 1 + (self.strategy.teacher is not None) + (algorithm is not None and algorithm.algorithm.sends)
-        bytes_down = asked * vectors * self.state.parameters.nbytes
-        record: dict[str, int | float | None] = {
-            "period": self.state.period,
-            "round": self.state.round,
-            "clients": clients,
-            "failed": failed,
-            **({"unneeded": unneeded} if self.config.over_selection else {}),
-            "seconds": round(seconds, 4),
-            **self._simulated(),
-            "bytes_up": bytes_up,
-            "bytes_down": bytes_down,
-            **self._spent(),
-        }
-        self.state.totals.add_round(
-            clients=clients,
-            failed=failed,
-            unneeded=unneeded,
-            seconds=seconds,
-            bytes_up=bytes_up,
-            bytes_down=bytes_down,
-        )
-        self.run_directory.append("rounds", record)
-        self.observer.round_done(record, self.strategy.reasons)
-
-    def _spent(self) -> dict[str, float | int | None]:
-        """What the devices have spent, and how many of them have anything left."""
-        plan = self.study.plan
-        if plan is None:
-            return {"epsilon": None}
-        return {
-            **({} if plan.noise_cohort is None else {"noise_cohort": plan.noise_cohort}),
-            **self.strategy.record,
-            "devices_left": self.ledger.left(),
-            "epsilon": round(self.ledger.epsilon(), 6),
-        }
-
-    def _simulated(self) -> dict[str, float]:
-        """The round's length and its close on the simulated clock, if there is one."""
-        if self.time is None or self.state.clock is None:
-            return {}
-        began, self.state.clock = self.state.clock, self.time.now
-        return {"simulated_seconds": round(self.state.clock - began, 3), "clock": round(self.state.clock, 3)}
 
     def _validate(self) -> None:
         """Measures on validation; keeps the best parameters and counts what did not improve them."""

@@ -103,6 +103,8 @@ def test_modalities_are_tables_with_names_of_ones_own_and_can_be_switched_off(pa
         (["model.items.modalities.numbers={field = ['price']}"], "model.items.modalities.numbers.field: unknown key; did you mean 'fields'?"),
         (["model.items.modalities.numbers={fields = []}"], "model.items.modalities.numbers.fields: Tuple should have at least 1 item"),
         (["model.items.modalities.categories={weight = 0}"], "model.items.modalities.categories.weight: Input should be greater than 0"),
+        ([PRICED, "model.items.modalities.pirce=none"], "=none': model.items.modalities has no pirce; it has: text, price"),
+        (["model.items.modalities.price=none"], "model.items.modalities has no price; it has: nothing"),
         (["model.items.modalities=3"], "model.items.modalities: Input should be a valid dictionary"),
         (["model.user.text.phrases={view = 'saw'}"], "model.user.text: phrases.view must name {items} once, given: 'saw'"),
         (["model.user.text.phrases={buy = 'got {items}'}"], "model.user.text.phrases.buy: Input should be 'view'"),

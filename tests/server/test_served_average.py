@@ -85,7 +85,7 @@ def test_resumed_equals_uninterrupted(run, small):
     experiment = small(**AVERAGED)
     whole = run(experiment, name="whole")
     begun = run.federation(experiment, name="begun")
-    account, done = begun._account, []
+    account, done = begun.accounting.close_round, []
 
     def interrupted(*given):
         account(*given)
@@ -93,7 +93,7 @@ def test_resumed_equals_uninterrupted(run, small):
         if len(done) == 4:
             raise KeyboardInterrupt
 
-    begun._account = interrupted
+    begun.accounting.close_round = interrupted
     with pytest.raises(KeyboardInterrupt):
         begun.run()
     state = load_checkpoint(begun.run_directory, begun.study.layout.schema, begun.study.clients)
