@@ -10,7 +10,7 @@ from everbloom.config import RuntimeConfig
 from everbloom.errors import ConfigError, InputError, PrivacyError, SchemaError
 from everbloom.methods import ALGORITHMS
 from everbloom.wire import Task
-from server import federation as course
+from server.accounting import Accounting
 from server.checkpoint import load_checkpoint
 from server.observer import Silent
 from server.run_directory import RunDirectory
@@ -85,7 +85,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(algorithm_study, tmp_path, 
     """Killed after a round whose checkpoint was not yet due, in the second period."""
     study = algorithm_study(name, federation={"checkpoint_every": 2})
     expected = run(study, tmp_path / "whole")
-    real, calls = course.Federation._account, []
+    real, calls = Accounting.close_round, []
 
     def dies(*arguments):
         calls.append(1)
@@ -94,7 +94,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(algorithm_study, tmp_path, 
             raise Stopped
 
     with monkeypatch.context() as patch:
-        patch.setattr(course.Federation, "_account", dies)
+        patch.setattr(Accounting, "close_round", dies)
         with pytest.raises(Stopped):
             run(study, tmp_path / "stopped")
     directory = run(study, tmp_path / "stopped", resume=True)

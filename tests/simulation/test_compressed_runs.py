@@ -14,7 +14,7 @@ from everbloom.methods import COMPRESSIONS
 from everbloom.models.compressing import codec_of
 from everbloom.seeding import PublicDraws
 from everbloom.wire import Task
-from server import federation as course
+from server.accounting import Accounting
 from server.checkpoint import load_checkpoint
 from server.observer import Silent
 from server.run_directory import RunDirectory
@@ -128,15 +128,15 @@ def test_a_stopped_run_goes_on_to_the_same_result(compressing, tmp_path, monkeyp
     study = compressing("top-k", federation={"checkpoint_every": 2})
     whole = run(study, tmp_path / "whole")
     directory = RunDirectory.create(tmp_path / "stopped", study.experiment)
-    ended = course.Federation._account
+    ended = Accounting.close_round
 
-    def account(self, *arguments):
-        ended(self, *arguments)
-        if (self.state.period, self.state.round) == stopped:
+    def account(self, state, *arguments):
+        ended(self, state, *arguments)
+        if (state.period, state.round) == stopped:
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(course.Federation, "_account", account)
+        patched.setattr(Accounting, "close_round", account)
         with pytest.raises(KeyboardInterrupt):
             run_in_process(study, directory, Silent(), resume=False)
     run_in_process(study, directory, Silent(), resume=True)
@@ -218,3 +218,9 @@ def test_counted_rounds_are_refused(compressing):
         ConfigError, match=r"rounds that count \(\[model\.prior\]\) send counts, which must arrive whole"
     ):
         compressing("8-bit", model={"prior": {}})
+
+
+@pytest.mark.parametrize("algorithm", ["scaffold", "feddyn"])
+def test_steered_algorithms_are_refused(compressing, algorithm):
+    with pytest.raises(ConfigError, match=f'with learning.algorithm = "{algorithm}" devices remember the update'):
+        compressing("top-k", learning={"algorithm": algorithm})

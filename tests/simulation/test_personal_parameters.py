@@ -10,7 +10,7 @@ from everbloom.config import RuntimeConfig
 from everbloom.errors import CheckpointError, ConfigError, PrivacyError
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.wire import Task
-from server import federation as course
+from server.accounting import Accounting
 from server.checkpoint import load_checkpoint
 from server.observer import Silent
 from server.run_directory import RunDirectory
@@ -108,7 +108,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(personal, tmp_path, monkeyp
     study = personal(federation={"checkpoint_every": 2, "rounds": 3})
     expected = run(study, tmp_path / "whole")
     place, name, before = {
-        "training": (course.Federation, "_account", True),
+        "training": (Accounting, "close_round", True),
         "before the copy": (PersonalFiles, "save", True),
         "after the copy": (PersonalFiles, "save", False),
         "before the old one goes": (PersonalFiles, "remove_but", True),
