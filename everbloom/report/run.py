@@ -76,11 +76,11 @@ class Run:
         """
         chosen = measure or self.experiment.evaluation.select
         groups = grouped([self.records, *(other.records for other in others)])
-        if not self.records.curve(chosen):
+        lines = quality_lines(groups, chosen)
+        if not lines:
             raise InputError(
                 f"{self.path}: {chosen} was not measured on validation; measured: {', '.join(self.records.measures)}"
             )
-        lines = quality_lines(groups, chosen)
         name = measure_name(chosen)
         keys = [line.key for line in lines]
         return standalone(f"{name} on validation, by round", keys, line_drawing(lines, round_axis(self.records), name))

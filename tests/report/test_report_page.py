@@ -104,3 +104,17 @@ def test_the_page_is_small_and_allows_nothing_but_its_own_script_and_style(runs,
 
 def test_the_same_records_make_the_same_page(runs):
     assert report([read_run(runs / "private")]) == report([read_run(runs / "private")])
+
+
+@pytest.mark.parametrize("central", [True, False])
+def test_what_devices_told_is_drawn(runs, tmp_path, central):
+    """Also where nothing else was measured, since the server has no events."""
+    folder = tmp_path / "told"
+    shutil.copytree(runs / "exact", folder)
+    kept = (folder / "metrics.jsonl").read_text().splitlines() if central else []
+    told = {"split": "validation", "protocol": "on-devices", "slice": "all", "model": "federated", "users": 9}
+    rows = [{"period": 0, "round": round, **told, "hr@10": 0.3, "ndcg@10": 0.1 * round} for round in (1, 2)]
+    (folder / "metrics.jsonl").write_text("\n".join([*kept, *map(json.dumps, rows)]) + "\n")
+    page = report([read_run(folder)])
+    assert "federated, told by devices" in page
+    assert "quality" in sections(page)

@@ -64,11 +64,15 @@ def _by_round(groups: Sequence[Group], measure: str) -> Markup | None:
 
 
 def quality_lines(groups: Sequence[Group], measure: str) -> list[Line]:
-    """A measure on validation: every group's, and the baselines of the first; none where nothing was measured."""
-    lines = [
-        mean_line(group.label if len(groups) > 1 else FEDERATED, colour, [run.curve(measure) for run in group.runs])
-        for colour, group in enumerate(groups)
+    """A measure on validation: every group's, as the server measured it and as devices told it, and the baselines of the first; none where nothing
+    was measured."""
+    labels = [group.label if len(groups) > 1 else FEDERATED for group in groups]
+    curves = [
+        (label + told, [run.curve(measure, protocol=protocol) for run in group.runs])
+        for protocol, told in (("full", ""), ("on-devices", ", told by devices"))
+        for label, group in zip(labels, groups, strict=True)
     ]
+    lines = [mean_line(label, colour, points) for colour, (label, points) in enumerate(curves)]
     lines = [line for line in lines if line.points]
     if not lines:
         return []
