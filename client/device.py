@@ -193,8 +193,7 @@ class Device:
         negatives = draw_negatives(known, task.terms.learning.negatives, draws)
         examples = self._examples(bench, task, draws, negatives, kept)
         randomness = self.randomness.draws(task.period, task.round)
-        bench.trainer.learn_from(task.teacher)
-        delta: NDArray[Any] = bench.trainer.update(task.parameters, examples, negatives, randomness, kept, task.sent)
+        delta: NDArray[Any] = bench.update(task, examples, negatives, randomness, kept)
         if self.personal is not None and len(kept):
             self.personal.save(task, kept)
         if bench.plan is not None and (release := bench.plan.release) is not None:

@@ -5,14 +5,18 @@ from numpy.typing import NDArray
 
 from everbloom.data.events import EventLog
 from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.learning.clustered import chosen
 from everbloom.learning.local import LocalTrainer
+from everbloom.models.copies import Copies
 from everbloom.models.own_model import model_of
 
 
 class Scoring:
     """Item vectors are kept for the next device of a simulation, which is asked with the same parameters."""
 
-    def __init__(self, trainer: LocalTrainer) -> None:
+    def __init__(self, trainer: LocalTrainer, copies: Copies | None) -> None:
+        """`copies`: the models that are learnt side by side, if there are several."""
+        self._copies = copies
         self._trainer = trainer
         self._parameters: NDArray[np.float32] | None = None
         self._scorer: ModelScorer | None = None
@@ -20,6 +24,8 @@ class Scoring:
     def of(self, parameters: NDArray[np.float32], log: EventLog, kept: NDArray[np.float32]) -> ModelScorer:
         """For the one user of `log`; `kept` [numbers] is what its device keeps: what was learnt for it alone, or a whole model of its own, and
         nothing at all where neither is."""
+        if self._copies is not None:
+            parameters, kept = self._copies.taken(parameters, max(0, int(chosen(kept[None])[0]))), kept[:0]
         if self._trainer.learning.own is not None:
             parameters = model_of(kept[len(self._trainer.personal) :], parameters, self._trainer.layout)
         self._trainer.load(parameters, kept)

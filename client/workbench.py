@@ -4,15 +4,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from client.scoring import Scoring
 from everbloom.compression.codec import Codec
+from everbloom.config import LearningConfig
 from everbloom.errors import SchemaError
-from everbloom.learning.local import LocalTrainer
+from everbloom.learning.clustered import clustered_update
+from everbloom.learning.examples import Examples
+from everbloom.learning.local import Draws, LocalTrainer
 from everbloom.learning.places import check_places
 from everbloom.learning.steering import kept_size
 from everbloom.models.compressing import codec_of
+from everbloom.models.copies import Copies
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import Recommender, build_recommender, layout_of
@@ -30,9 +35,15 @@ class Workbench:
 
     terms: Terms
     first_seen: NDArray[np.int64]
-    layout: ParameterLayout
+    model_layout: ParameterLayout
+    copies: Copies | None
     plan: PrivacyPlan | None
     model: Recommender
+
+    @property
+    def layout(self) -> ParameterLayout:
+        """Of what travels: the model's parameters, or those of all copies of it that are learnt side by side."""
+        return self.model_layout if self.copies is None else self.copies.layout
 
     @property
     def kept(self) -> int:
@@ -44,12 +55,32 @@ class Workbench:
         """Trains one client after another; takes the model for itself."""
         method = self.terms.continual
         distillation = None if method is None else method.distillation
-        return LocalTrainer(self.model, self.layout, self.terms.learning, self.plan, distillation)
+        return LocalTrainer(self.model, self.model_layout, self.learning, self.plan, distillation)
+
+    @property
+    def learning(self) -> LearningConfig:
+        """What training one model follows: which of several is chosen before."""
+        learning = self.terms.learning
+        return learning if self.copies is None else learning.model_copy(update={"algorithm": None})
+
+    def update(
+        self,
+        task: Task,
+        examples: Examples,
+        negatives: torch.Tensor,
+        draws: Draws,
+        kept: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """One client's delta [params] of a round. See `LocalTrainer.update`."""
+        self.trainer.learn_from(task.teacher)
+        if self.copies is None:
+            return self.trainer.update(task.parameters, examples, negatives, draws, kept, task.sent)
+        return clustered_update(self.trainer, self.copies, task.parameters, examples, negatives, draws, kept)
 
     @cached_property
     def scoring(self) -> Scoring:
         """Measures for one client after another, with the trainer's model."""
-        return Scoring(self.trainer)
+        return Scoring(self.trainer, self.copies)
 
     @cached_property
     def codec(self) -> Codec | None:
@@ -85,10 +116,12 @@ def build_workbench(
     """
     model = build_recommender(len(first_seen), features, terms.model, terms.seed, texts, told)
     check_places(model, terms.learning)
-    layout = layout_of(model)
+    model_layout = layout_of(model)
+    copies = Copies.of(model_layout, terms.learning.algorithm)
+    layout = model_layout if copies is None else copies.layout
     plan = build_plan(terms.privacy, terms.learning, terms.model, terms.course, layout.size(), terms.continual)
     check_compression(terms.compression, plan, terms.model, terms.learning)
     if plan is not None:
         check_algorithm(plan, terms.learning.algorithm)
         check_model(plan, model, layout.names("personal"))
-    return Workbench(terms, first_seen, layout, plan, model)
+    return Workbench(terms, first_seen, model_layout, copies, plan, model)

@@ -3,15 +3,22 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+from numpy.typing import NDArray
+
 from everbloom.data.home import feature_cache
 from everbloom.data.membership import Membership
 from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
 from everbloom.errors import ConfigError, DataError
+from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.evaluation.own_models import ClusterModels, UsersOwn
 from everbloom.experiment import Experiment
+from everbloom.learning.clustered import chosen
 from everbloom.learning.places import check_places
 from everbloom.learning.steering import kept_size
 from everbloom.methods import ContinualMethod, Progress
+from everbloom.models.copies import Copies
 from everbloom.models.features.blocks import ItemFeatures
 from everbloom.models.features.catalogue import features_of, with_searches
 from everbloom.models.layout import ParameterLayout
@@ -21,6 +28,7 @@ from everbloom.models.towers.told import ToldItems, told_items
 from everbloom.privacy.course import Course
 from everbloom.privacy.plan import PrivacyPlan, build_plan
 from everbloom.privacy.soundness import check_aggregation, check_algorithm, check_compression, check_model
+from everbloom.seeding import derive
 from everbloom.wire import Terms
 
 
@@ -70,14 +78,30 @@ class Study:
         return self.clients if self.membership is None else len(self.membership.trainers)
 
     @cached_property
-    def layout(self) -> ParameterLayout:
-        """The parameters' layout."""
+    def model_layout(self) -> ParameterLayout:
+        """Of one model's parameters."""
         return layout_of(self.new_model())
+
+    @cached_property
+    def copies(self) -> Copies | None:
+        """The models that are learnt side by side; None: there is one for all."""
+        return Copies.of(self.model_layout, self.experiment.learning.algorithm)
+
+    @property
+    def layout(self) -> ParameterLayout:
+        """Of the parameters that travel: one model's, or those of all that are learnt side by side."""
+        return self.model_layout if self.copies is None else self.copies.layout
 
     @property
     def kept(self) -> int:
         """Numbers that each device keeps from round to round: its personal parameters and what its algorithm remembers."""
         return kept_size(self.layout, self.experiment.learning)
+
+    @property
+    def personalised(self) -> bool:
+        """Whether people are served by what their devices keep."""
+        own = self.experiment.learning.own is not None or self.copies is not None
+        return own or self.layout.size("personal") > 0
 
     @cached_property
     def terms(self) -> Terms:
@@ -139,12 +163,49 @@ class Study:
             return replace(window, start=self.timeline.window(0).start)
         return window
 
-    def new_model(self) -> Recommender:
-        """A model with the experiment's initial parameters."""
-        experiment = self.experiment
+    def new_model(self, seed: int | None = None) -> Recommender:
+        """A model with the experiment's initial parameters, or those of another seed."""
+        used = self.experiment.seed if seed is None else seed
         return build_recommender(
-            len(self.dataset.catalog), self.features, experiment.model, experiment.seed, self.texts, self.told
+            len(self.dataset.catalog), self.features, self.experiment.model, used, self.texts, self.told
         )
+
+    def initial_parameters(self) -> NDArray[np.float32]:
+        """[params] that training begins with; of several models, each that has a copy of its own begins with one of its own seed."""
+        first = self.model_layout.flat(self.new_model())
+        if self.copies is None:
+            return first
+        found = np.zeros(self.layout.size(), dtype=np.float32)
+        for copy in reversed(range(self.copies.number)):
+            own = self.new_model(derive(self.experiment.seed, "cluster", client=copy)) if copy else None
+            self.copies.put(found, copy, first if own is None else self.model_layout.flat(own))
+        return found
+
+    def scorer(
+        self,
+        parameters: NDArray[np.float32],
+        kept: NDArray[np.float32] | None = None,
+        models: bool = True,
+        model: Recommender | None = None,
+    ) -> ModelScorer:
+        """Scores everybody as its device would recommend. `parameters` [params]; `kept` [users, numbers]: what devices keep, where it is known. None
+        measures the shared model, as does `models` false where devices have whole models of their own. `model`: one to be loaded; default: a new one.
+
+        Raises `DataError` if devices choose among models and it is not known which.
+        """
+        model = self.new_model() if model is None else model
+        log, size = self.dataset.events, self.layout.size("personal")
+        if self.copies is not None:
+            if kept is None:
+                raise DataError(
+                    "learning.algorithm: which of the models its device has chosen is known of simulated users alone, so nobody can be measured here"
+                )
+            served = ClusterModels(self.copies, parameters, chosen(kept))
+            return ModelScorer(model, self.model_layout, served.usual, log, models=served)
+        own = None if kept is None or not size else kept[:, :size]
+        whole = None if kept is None or not models or self.experiment.learning.own is None else kept
+        served_own = None if whole is None else UsersOwn(whole, self.layout)
+        return ModelScorer(model, self.layout, parameters, log, own, served_own)
 
 
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:
@@ -173,7 +234,12 @@ def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) 
         check_places(study.new_model(), experiment.learning)
     algorithm = experiment.learning.algorithm
     if algorithm is not None:
-        algorithm.check(experiment.learning, study.layout.size("personal"))
+        algorithm.check(experiment.learning, study.model_layout.size("personal"))
+        if algorithm.copies > 1 and experiment.continual is not None:
+            raise ConfigError(
+                f'[continual] with learning.algorithm = "{algorithm.name}": what is forgotten is measured on devices that never train, and so never '
+                "choose a model; remove one of the two"
+            )
     check_compression(experiment.federation.compression, study.plan, experiment.model, experiment.learning)
     if study.plan is not None:
         check_algorithm(study.plan, algorithm)

@@ -2,9 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
+from everbloom.learning.clustered import chosen
 from everbloom.privacy.ledger import Ledger
 from everbloom.study import Study
 from server.observer import Observer
+from server.personal import KnownPersonal
 from server.roster import KnowsTime
 from server.run_directory import RunDirectory
 from server.state import FederationState
@@ -12,7 +16,7 @@ from server.strategy import FlatStrategy
 
 
 class Accounting:
-    """Of one run. `time`: the simulated clock, if there is one."""
+    """Of one run. `time`: the simulated clock, if there is one; `personal`: what devices keep, where it is known."""
 
     def __init__(
         self,
@@ -22,6 +26,7 @@ class Accounting:
         ledger: Ledger,
         strategy: FlatStrategy,
         time: KnowsTime | None,
+        personal: KnownPersonal | None = None,
     ) -> None:
         self.study = study
         self.run_directory = run
@@ -29,6 +34,7 @@ class Accounting:
         self.ledger = ledger
         self.strategy = strategy
         self.time = time
+        self.personal = personal
 
     def close_round(self, state: FederationState, told: Mapping[str, object], asked: int, seconds: float) -> None:
         """Writes the round's record, from what the strategy `told` of it, and adds it to the totals; the state's clock moves to the round's end."""
@@ -45,6 +51,7 @@ class Accounting:
             **({"unneeded": unneeded} if self.study.experiment.federation.over_selection else {}),
             "seconds": round(seconds, 4),
             **self._simulated(state),
+            **self._chosen(),
             "bytes_up": bytes_up,
             "bytes_down": bytes_down,
             **self._spent(),
@@ -76,6 +83,15 @@ class Accounting:
             "devices_left": self.ledger.left(),
             "epsilon": round(self.ledger.epsilon(), 6),
         }
+
+    def _chosen(self) -> dict[str, int]:
+        """Devices that have chosen each of several models, if there are several and it is known."""
+        copies = self.study.copies
+        if copies is None or self.personal is None:
+            return {}
+        choice = chosen(self.personal.values)
+        sizes = np.bincount(choice[choice >= 0], minlength=copies.number).tolist()
+        return {f"chosen_{copy}": size for copy, size in enumerate(sizes)}
 
     def _simulated(self, state: FederationState) -> dict[str, float]:
         """The round's length and its close on the simulated clock, if there is one."""

@@ -18,7 +18,7 @@ from server.deployment.certificates import read_task_key
 from server.distribution import distribute_catalogue, offer_model
 from server.federation import Federation, initial_state, opening_of
 from server.hooks import Hooks
-from server.measuring import check_measurements
+from server.measuring import check_measurements, unknown_choice
 from server.monitoring import Monitor
 from server.newcomers import Newcomers
 from server.noise import secret_noise
@@ -49,6 +49,8 @@ def main(grid: Grid, context: Context) -> None:
         grid = SignedGrid(grid, read_task_key(Path(settings.task_key)))
     study = open_study(experiment, _progress("preparing data"), _progress("encoding items"))
     check_measurements(study)
+    if study.copies is not None and study.central:
+        raise ConfigError(unknown_choice(experiment.learning.algorithm.name))  # type: ignore[union-attr]
     check_tracking(experiment)
     _check_checkpoints(study)
     roster = call_roll(grid, settings.nodes, settings.node_timeout, study.clients)

@@ -45,7 +45,7 @@ _BARREN_ASKED = 100
 
 def initial_state(study: Study, parameters: NDArray[np.float32] | None = None) -> FederationState:
     """Before the first round. `parameters` [params]: those to begin with, in place of a new model's."""
-    parameters = study.layout.flat(study.new_model()) if parameters is None else parameters
+    parameters = study.initial_parameters() if parameters is None else parameters
     optimizer, rule = study.experiment.federation.optimizer, study.experiment.federation.aggregation
     mechanism = opening_of(study.plan).begin(len(parameters))
     algorithm = study.experiment.learning.algorithm
@@ -118,7 +118,7 @@ class Federation:
             noise or seeded_noise(study.experiment.seed),
             self.config.aggregation,
             state.aggregation,
-            touched_rows(self.model, study.layout),
+            touched_rows(self.model, study.model_layout, study.copies),
             opened=state.totals.rounds,
             counting=self.learning_on.counting,
             measuring=DeviceMeasuring.of(
@@ -127,7 +127,7 @@ class Federation:
             algorithm=algorithm_of(study, state.algorithm),
             codec=codec_of(study.layout, self.config.compression),
         )
-        self.accounting = Accounting(study, run, observer, self.ledger, self.strategy, self.time)
+        self.accounting = Accounting(study, run, observer, self.ledger, self.strategy, self.time, personal)
 
     def _know(self, roster: Mapping[int, int]) -> None:
         """From now on these are asked."""
@@ -301,8 +301,5 @@ class Federation:
 
     def _scorer(self, parameters: NDArray[np.float32], models: bool = True) -> ModelScorer:
         """`models`: everybody by a model of its own, where the devices have such; else `parameters` [params] alone are what is measured."""
-        size = self.study.layout.size("personal")
         kept = None if self.personal is None else self.personal.values
-        own = None if kept is None or not size else kept[:, :size]
-        whole = kept if models and self.study.experiment.learning.own is not None else None
-        return ModelScorer(self.model, self.study.layout, parameters, self.study.dataset.events, own, whole)
+        return self.study.scorer(parameters, kept, models, self.model)

@@ -40,7 +40,7 @@ class LearningOn:
         if self.average is not None:  # a period's rounds start from what the last one served
             state.memory = {}
         if self.method is not None:
-            initial = self.study.layout.flat(self.study.new_model())
+            initial = self.study.initial_parameters()
             before = state.parameters
             state.parameters, state.memory = self.method.begin(state.period, state.memory, before, initial)
             # Who learns everything anew counts everything anew.

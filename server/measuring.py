@@ -54,6 +54,14 @@ def check_measurements(study: Study) -> None:
                 evaluator.measured(period, "test", now=study.timeline.periods - 1, part="panel")
 
 
+def unknown_choice(algorithm: str) -> str:
+    """Why nobody can be measured where devices are real and choose among several models."""
+    return (
+        f'learning.algorithm = "{algorithm}": real devices tell nobody which model they have chosen, so a server with events cannot measure '
+        'what their users get; simulate (runtime.name = "in-process"), or deploy without events: data.source = "catalogue" and [evaluation.devices]'
+    )
+
+
 def _check_devices(study: Study) -> None:
     devices, known = study.experiment.evaluation.devices, metric_keys(study.experiment.evaluation.k)
     if devices is None:

@@ -139,7 +139,7 @@ def _limits(study: Study) -> str:
         "It knows the tastes of those it was trained on, at the time it was trained; what is popular with them is recommended to everybody.",
         "What a user has met is scored like anything else; whoever recommends leaves it out.",
     ]
-    if study.layout.size("personal") or study.experiment.learning.own is not None:
+    if study.personalised:
         limits.append(
             "What devices have learnt for themselves is not part of it: everybody is somebody whose device has learnt nothing yet."
         )

@@ -45,7 +45,7 @@ class EarlierRun:
     def parameters_for(self, study: Study) -> NDArray[np.float32]:
         """[params] to begin with. Raises `SchemaError` if the models differ in more than the number of items."""
         try:
-            return grown(self.layout, self.parameters, study.layout, study.layout.flat(study.new_model()))
+            return grown(self.layout, self.parameters, study.layout, study.initial_parameters())
         except SchemaError as error:
             raise SchemaError(f"{self.path}: {error}") from None
 

@@ -28,7 +28,7 @@ def train_centrally(study: Study, tell: Told) -> tuple[dict[str, dict[str, float
     study.check_central("pooled training")
     evaluator = evaluator_of(study)
     model = study.new_model()
-    layout = study.layout
+    layout = study.model_layout
     scorer_model = study.new_model()
     tests: list[dict[str, Any]] = []
 
@@ -54,24 +54,24 @@ def _train_period(
     experiment = study.experiment
     _count(study, model, period)
     trainer = PooledTrainer(model, study.timeline, experiment.learning, experiment.central, experiment.seed)
-    best, best_epoch, parameters = -1.0, 0, study.layout.flat(model)
+    best, best_epoch, parameters = -1.0, 0, study.model_layout.flat(model)
     for epoch in range(1, experiment.central.epochs + 1):
         loss = trainer.epoch(period, epoch)
         records = evaluator.measure(scorer(), model=MODEL, period=period, round=epoch, split="validation", subset=True)
         value = selected(records, experiment.evaluation)
         tell(epoch, loss, value)
         if value > best:
-            best, best_epoch, parameters = value, epoch, study.layout.flat(model)
+            best, best_epoch, parameters = value, epoch, study.model_layout.flat(model)
         elif epoch - best_epoch >= experiment.central.patience:
             break
     with torch.no_grad():
-        study.layout.bind(model).copy_(torch.from_numpy(parameters))
+        study.model_layout.bind(model).copy_(torch.from_numpy(parameters))
     return best_epoch
 
 
 def _count(study: Study, model: Any, period: int) -> None:
     """Gives a popularity prior everybody's votes of a period, in the unit that a federation without privacy has."""
-    prior, layout, timeline = study.experiment.model.prior, study.layout, study.timeline
+    prior, layout, timeline = study.experiment.model.prior, study.model_layout, study.timeline
     if prior is None:
         return
     cohort = study.experiment.federation.cohort_size(study.trainers)

@@ -16,6 +16,7 @@ from everbloom.data.timeline import positive_weights
 from everbloom.errors import ConfigError
 from everbloom.learning.candidates import draw_negatives, known_items
 from everbloom.learning.cohort.batches import Cohort
+from everbloom.learning.cohort.clustered import ClusteredTraining, plans_of
 from everbloom.learning.cohort.engine import CohortTrainer
 from everbloom.learning.counting import Voters, count_each, count_total
 from everbloom.learning.examples import build_examples
@@ -70,7 +71,12 @@ class CohortWorker:
             return JobResult(allowed, counts, self.folded, bench.layout.schema, failures)
         cohort = self.cohort(clients[allowed], task, bench)
         trainer.learn_from(task.teacher)
-        train = trainer.total if self.folded and bench.codec is None else trainer.each
+        training = (
+            trainer
+            if bench.copies is None
+            else ClusteredTraining(trainer, bench.copies, plans_of(bench.plan, bench.copies)[1])
+        )
+        train = training.total if self.folded and bench.codec is None else training.each
         result = train(task.parameters, cohort, task.clip_norm, task.sent)
         good = result.trained
         self.personal[clients[allowed]] = result.kept
@@ -147,9 +153,9 @@ class CohortWorker:
             self._trainer = CohortTrainer(
                 self._bench.model,
                 terms.model,
-                self._bench.layout,
-                terms.learning,
-                self._bench.plan,
+                self._bench.model_layout,
+                self._bench.learning,
+                plans_of(self._bench.plan, self._bench.copies)[0],
                 self.memory,
                 self.device,
                 None if terms.continual is None else terms.continual.distillation,

@@ -38,6 +38,11 @@ def export_run(run: Path, out: Path, onnx: bool, console: Console, progress: Con
             "or use the run's checkpoint"
         )
     trained = open_trained(run, progress, "to export")
+    if trained.study.copies is not None:
+        raise ConfigError(
+            f"learning.algorithm: {trained.study.copies.number} models were learnt side by side, and an export holds one; use `everbloom recommend`, "
+            "or the run's checkpoint"
+        )
     out.parent.mkdir(parents=True, exist_ok=True)
     draft = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:

@@ -71,6 +71,11 @@ def check_kept(folder: Path, study: Study) -> None:
         )
 
 
+def served_kept(folder: Path, study: Study, saved: FederationState) -> NDArray[np.float32] | None:
+    """`saved_kept` where people are served by it, else None. Raises as that does."""
+    return saved_kept(folder, study, saved) if study.personalised else None
+
+
 def saved_kept(folder: Path, study: Study, saved: FederationState) -> NDArray[np.float32]:
     """[population, kept] as it was at the checkpoint `saved`, memory-mapped. Raises `CheckpointError` as `open_personal` does."""
     path = _copy(folder, saved.period, saved.round)

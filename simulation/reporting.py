@@ -1,6 +1,7 @@
 """The page of `everbloom report`, with examples from the first run's checkpoint."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from everbloom.study import Study
 from server.released import released
 from server.run_directory import RunDirectory
 from simulation.commands import study_with_progress
+from simulation.personal import served_kept
 
 _EXAMPLES = 6
 _MARK = '<meta name="generator" content="everbloom report">'
@@ -58,10 +60,6 @@ def _examples(run: RunRecords, console: Console) -> Section:
 
 def _released(path: Path, study: Study) -> tuple[NDArray[np.float32], NDArray[np.float32] | None]:
     """The parameters that the run serves, and what devices keep to themselves where their users are served by it."""
-    state, parameters = released(study, RunDirectory(path))
-    if study.layout.size("personal") == 0 and study.experiment.learning.own is None:
-        return parameters, None
-    kept = path / "devices" / f"personal-{state.period:04d}-{state.round:06d}.npy"
-    if not kept.is_file():
-        raise InputError(f"{kept}: missing, and people here are served by what their devices keep")
-    return parameters, np.load(kept, mmap_mode="r")
+    kept = partial(served_kept, path / "devices", study)
+    state, parameters = released(study, RunDirectory(path), kept)
+    return parameters, kept(state)

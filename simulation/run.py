@@ -15,6 +15,7 @@ from everbloom.privacy.mechanisms.distributed import DistributedPlan
 from everbloom.study import Study
 from server.checkpoint import load_checkpoint
 from server.federation import Federation, initial_state
+from server.measuring import unknown_choice
 from server.observer import Observer
 from server.run_directory import RunDirectory
 from server.state import FederationState
@@ -105,7 +106,9 @@ def what_devices_keep(experiment: Experiment) -> str | None:
 
 def check_personal(experiment: Experiment) -> None:
     """Raises `ConfigError`, before any work, if devices are to keep something where there is no place for it."""
-    keeps = what_devices_keep(experiment)
+    keeps, algorithm = what_devices_keep(experiment), experiment.learning.algorithm
+    if algorithm is not None and algorithm.copies > 1 and experiment.runtime.name == "flower":
+        raise ConfigError(unknown_choice(algorithm.name))
     if keeps and experiment.runtime.name == "ray":
         raise ConfigError(
             f"{keeps}: Ray workers share no file, so nothing could be kept from round to round; remove it, or use runtime.name in-process or flower"
@@ -130,7 +133,9 @@ def check_memory(study: Study) -> None:
     """Raises `ConfigError` or `InputError` if [runtime] allows less memory than training one client takes."""
     experiment, workers = study.experiment, worker_count(study.experiment.runtime)
     memory = training_memory(experiment.runtime, peak_bytes() if workers > 1 else 0, workers)
-    budget = make_budget(experiment.model, experiment.learning, study.layout.size(), len(study.dataset.catalog), memory)
+    budget = make_budget(
+        experiment.model, experiment.learning, study.model_layout.size(), len(study.dataset.catalog), memory
+    )
     if experiment.learning.own is not None:
         budget.whole.check(experiment.model.user.history, own_parameters=True)
     separate = experiment.federation.aggregation.separate

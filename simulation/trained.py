@@ -1,6 +1,7 @@
 """A run as a model to be used: its study, what it has learnt, and what its simulated devices have learnt for themselves."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,25 +10,28 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from everbloom.errors import DataError
-from everbloom.models.own_model import model_of
+from everbloom.evaluation.own_models import SHARED, ClusterModels, ServedModels, UsersOwn
+from everbloom.learning.clustered import chosen
 from everbloom.models.recommender import Recommender
 from everbloom.study import Study
 from server.released import released
 from server.run_directory import RunDirectory
 from server.state import FederationState
 from simulation.commands import study_with_progress
-from simulation.personal import saved_kept
+from simulation.personal import saved_kept, served_kept
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """`model` holds the released shared `parameters` [params]; `state` is the checkpoint they come from."""
+    """`model` holds the released shared `parameters` [params]; `state` is the checkpoint they come from. `vector` [params of all]: of several models
+    that were learnt side by side, all, and `parameters` are those of the one that most devices have chosen."""
 
     run: RunDirectory
     study: Study
     state: FederationState
     model: Recommender
     parameters: NDArray[np.float32]
+    vector: NDArray[np.float32]
 
     @property
     def now(self) -> int:
@@ -46,13 +50,18 @@ class Trained:
 
     def of_user(self, user: int) -> "Trained":
         """With the model that the user's simulated device recommends by: its own, if it has trained one. Raises as `personal` does."""
-        if self.study.experiment.learning.own is None:
+        study = self.study
+        if study.experiment.learning.own is None and study.copies is None:
             return self
-        own = saved_kept(self.run.path / "devices", self.study, self.state)[user]
-        parameters = model_of(own, self.parameters, self.study.layout)
-        model = self.study.new_model().eval()
-        self.study.layout.bind(model).copy_(torch.from_numpy(parameters))
-        return replace(self, model=model, parameters=parameters)
+        kept = saved_kept(self.run.path / "devices", study, self.state)
+        served: ServedModels = (
+            UsersOwn(kept, study.layout) if study.copies is None else _clusters(study, self.vector, kept)
+        )
+        number = int(served.of(np.array([user], dtype=np.int32))[0])
+        if number == SHARED:
+            return self
+        parameters = served.parameters(number, self.parameters)
+        return replace(self, model=_loaded(study, parameters), parameters=parameters)
 
     def personal(self, user: int) -> NDArray[np.float32] | None:
         """[personal] what the user's simulated device has learnt for itself; None if the model has nothing of the kind.
@@ -70,7 +79,20 @@ def open_trained(path: Path, console: Console, purpose: str) -> Trained:
     """The run in a directory, opened for a purpose ("to recommend from"). Raises `CheckpointError` if there is no run or no checkpoint."""
     run = RunDirectory.open(path, purpose)
     study = study_with_progress(run.experiment, console)
-    state, parameters = released(study, run)
+    devices = path / "devices"
+    state, vector = released(study, run, partial(served_kept, devices, study))
+    parameters = vector
+    if study.copies is not None:
+        parameters = _clusters(study, vector, saved_kept(devices, study, state)).usual
+    return Trained(run, study, state, _loaded(study, parameters), parameters, vector)
+
+
+def _clusters(study: Study, vector: NDArray[np.float32], kept: NDArray[np.float32]) -> ClusterModels:
+    assert study.copies is not None, "there are several models"
+    return ClusterModels(study.copies, vector, chosen(kept))
+
+
+def _loaded(study: Study, parameters: NDArray[np.float32]) -> Recommender:
     model = study.new_model().eval()
-    study.layout.bind(model).copy_(torch.from_numpy(parameters))
-    return Trained(run, study, state, model, parameters)
+    study.model_layout.bind(model).copy_(torch.from_numpy(parameters))
+    return model

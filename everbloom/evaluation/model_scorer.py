@@ -11,7 +11,7 @@ from everbloom.data.events import NO_ITEM, EventLog
 from everbloom.data.gaps import gap_codes, gaps_before
 from everbloom.data.ranges import flat_ranges
 from everbloom.data.searches import searches_before
-from everbloom.evaluation.own_models import OwnModels, by_user, in_order
+from everbloom.evaluation.own_models import OwnModels, ServedModels, by_user, in_order
 from everbloom.models.layout import ParameterLayout
 from everbloom.models.recommender import CatalogueVectors, Recommender
 from everbloom.models.users import Circumstances
@@ -27,18 +27,18 @@ class ModelScorer:
         parameters: NDArray[np.float32],
         log: EventLog,
         personal: NDArray[np.float32] | None = None,
-        models: NDArray[np.float32] | None = None,
+        models: ServedModels | None = None,
     ) -> None:
         """`parameters` [params] replace the model's shared ones. `personal` [users, personal]: what their devices have learnt for themselves, as
-        differences from the model's initial ones, where it is known; None measures the shared model. `models` [users, params]: whole models of their
-        own, zeros for who has none and is measured by the shared one.
+        differences from the model's initial ones, where it is known; None measures the shared model. `models`: who is measured by
+        another model than the shared one.
         """
         self.model = model.eval()
         self.log = log
         self.personal = personal
         bound = layout.bind(model)
         bound.copy_(torch.from_numpy(parameters))
-        self._models = None if models is None else OwnModels(model, layout, bound, models)
+        self._models = None if models is None else OwnModels(model, bound, models)
         self._own = _OwnLayers(layout.bind(model, "personal")) if model.personal_layers else None
         with torch.inference_mode():
             self.catalogue = model.catalogue()

@@ -40,6 +40,17 @@ class FederatedAlgorithm(Method):
         remembers are that model's parameters [params], zeros while it has none. None: devices have no such models."""
         return None
 
+    @property
+    def copies(self) -> int:
+        """Models that are learnt side by side, of which each device trains the one that fits it best. What the device remembers is 1 + which it chose
+        last. 1: there is one model for all."""
+        return 1
+
+    @property
+    def copied(self) -> "tuple[str, ...]":
+        """Of several models: names of the parameters of which each has its own begin so. None: all that are shared."""
+        return ()
+
     def check(self, learning: "LearningConfig", personal: int) -> None:
         """Raises `ConfigError` if the rest of [learning] does not go with it, or that a model has so many personal parameters."""
 
@@ -88,5 +99,6 @@ ALGORITHMS: Registry[FederatedAlgorithm] = Registry(
         "scaffold": "everbloom.algorithms.scaffold:Scaffold",
         "fedrep": "everbloom.algorithms.fedrep:FedRep",
         "ditto": "everbloom.algorithms.ditto:Ditto",
+        "ifca": "everbloom.algorithms.ifca:Ifca",
     },
 )

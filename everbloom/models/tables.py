@@ -4,11 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from everbloom.models.copies import Copies
 from everbloom.models.layout import ParameterLayout
 
 
-def touched_rows(model: nn.Module, layout: ParameterLayout) -> NDArray[np.int64]:
-    """[rows] where each begins in the shared vector, ascending. A table (`nn.Embedding`) has a gradient in the rows that were looked up alone."""
+def touched_rows(model: nn.Module, layout: ParameterLayout, copies: Copies | None = None) -> NDArray[np.int64]:
+    """[rows] where each begins in the shared vector, ascending; of all `copies` of the model, where there are several. A table (`nn.Embedding`) has a
+    gradient in the rows that were looked up alone."""
     tables = {
         f"{name}.weight" if name else "weight"
         for name, module in model.named_modules()
@@ -20,4 +22,5 @@ def touched_rows(model: nn.Module, layout: ParameterLayout) -> NDArray[np.int64]
             starts += range(
                 slot.start, slot.end, slot.shape[-1] if slot.name in tables else max(1, slot.end - slot.start)
             )
-    return np.array(sorted(starts), dtype=np.int64)
+    found = np.array(sorted(starts), dtype=np.int64)
+    return found if copies is None else copies.rows(found)

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from everbloom.data.cases import Cases
 from everbloom.data.catalog import Catalog
 from everbloom.data.events import NO_ITEM
-from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.evaluation.ranking import rank
 from everbloom.report.markup import Markup, joined, tag
 from everbloom.report.section import Section
@@ -43,10 +42,7 @@ def examples_of(
     period = study.timeline.periods - 1
     drawn = numpy_generator(study.experiment.seed, "report-examples")
     cases = study.timeline.sample(period, "test", count, drawn)
-    size = study.layout.size("personal")
-    personal = None if kept is None or not size else kept[:, :size]
-    models = None if study.experiment.learning.own is None else kept
-    scorer = ModelScorer(study.new_model(), study.layout, parameters, study.dataset.events, personal, models)
+    scorer = study.scorer(parameters, kept)
     found = rank(cases, study.dataset.events, len(study.dataset.catalog), lambda at: scorer.score(cases, at), _TOP)
     return [_example(study, cases, place, found.items[place], found.hits[place]) for place in range(len(cases))]
 

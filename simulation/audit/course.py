@@ -37,6 +37,10 @@ def run_audit(
         raise ConfigError(f"-s {overrides[0]}: overrides an experiment file, and {target} is a run as it was")
     run = RunDirectory.open(target) if target.is_dir() else None
     study = study_with_progress(load_experiment(target, overrides) if run is None else run.experiment, console)
+    if study.copies is not None:
+        raise ConfigError(
+            "learning.algorithm: devices choose among several models, and no attack here is made for that; leave it out to audit the mechanism"
+        )
     parameters = study.layout.flat(study.new_model()) if run is None else checkpoint_parameters(run, study)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # many small tensors: more threads only wait for each other

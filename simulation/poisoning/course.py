@@ -72,7 +72,7 @@ def _check(experiment: Experiment) -> None:
     if experiment.model.user.personal:
         raise ConfigError("model.user.personal: attackers are simulated for shared models alone; set it to false")
     algorithm = experiment.learning.algorithm
-    if algorithm is not None and algorithm.own_pull is not None:
+    if algorithm is not None and (algorithm.own_pull is not None or algorithm.copies > 1):
         raise ConfigError(
             f'learning.algorithm = "{algorithm.name}": attackers are simulated for shared models alone, and devices would recommend by their own; '
             "leave it out"

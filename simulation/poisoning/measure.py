@@ -16,6 +16,7 @@ from everbloom.study import Study
 from server.measuring import MODEL, evaluator_of
 from server.released import released
 from server.run_directory import RunDirectory
+from server.state import FederationState
 from simulation.poisoning.scene import Scene
 
 FILE = "poisoning.json"
@@ -52,8 +53,8 @@ def measure(folder: Path, study: Study, scene: Scene) -> dict[str, Any]:
 
 def target_ranks(folder: Path, study: Study, scene: Scene) -> NDArray[np.int64]:
     """[people] the promoted item's rank, from 1, among all items with each honest test user to whom it is new."""
-    _, parameters = released(study, RunDirectory.open(folder))
-    scorer = ModelScorer(study.new_model(), study.layout, parameters, study.dataset.events)
+    _, parameters = released(study, RunDirectory.open(folder), _nothing)
+    scorer = study.scorer(parameters)
     whole = evaluator_of(study).measured(0, "test").cases
     owner, item = case_targets(whole, np.arange(len(whole)))
     asked = ~np.isin(whole.user, scene.attackers)
@@ -63,6 +64,10 @@ def target_ranks(folder: Path, study: Study, scene: Scene) -> NDArray[np.int64]:
         cases = whole.take(places[start : start + chunk_size(items)])
         found.append(_ranks(cases, study, scorer, scene.target))
     return np.concatenate(found)
+
+
+def _nothing(state: FederationState) -> None:
+    """Attackers are simulated where nobody is served by what a device keeps."""
 
 
 def _ranks(cases: Cases, study: Study, scorer: ModelScorer, target: int) -> NDArray[np.int64]:

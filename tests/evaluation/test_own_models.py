@@ -3,6 +3,7 @@
 import numpy as np
 
 from everbloom.evaluation.model_scorer import ModelScorer
+from everbloom.evaluation.own_models import UsersOwn
 from everbloom.models.own_model import model_of
 
 
@@ -14,7 +15,7 @@ def test_each_user_is_scored_by_its_own_model(small, study_of):
     drawn = np.random.default_rng(1).normal(size=(study.clients, len(shared))).astype(np.float32)
     models = shared + np.float32(0.3) * drawn
     models[3] = 0
-    scorer = ModelScorer(study.new_model(), layout, shared, log, models=models)
+    scorer = ModelScorer(study.new_model(), layout, shared, log, models=UsersOwn(models, layout))
     alone = ModelScorer(study.new_model(), layout, shared, log)
     positions = np.random.default_rng(2).permutation(len(cases))
     before = alone.score(cases, positions)

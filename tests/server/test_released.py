@@ -23,7 +23,7 @@ def test_what_a_run_ends_with(run, small, study_of, method):
     federation = run(experiment)
     directory = federation.run_directory
     before = {path: path.read_bytes() for path in directory.path.rglob("*") if path.is_file()}
-    _, parameters = released(study_of(experiment), RunDirectory.open(directory.path))
+    _, parameters = released(study_of(experiment), RunDirectory.open(directory.path), lambda state: None)
     np.testing.assert_array_equal(parameters, federation.state.parameters)
     assert {path: path.read_bytes() for path in directory.path.rglob("*") if path.is_file()} == before
 
@@ -31,4 +31,4 @@ def test_what_a_run_ends_with(run, small, study_of, method):
 def test_a_run_without_a_checkpoint(run, small, study_of):
     federation = run.federation(small())
     with pytest.raises(CheckpointError, match=r"no checkpoint here yet .*everbloom run --resume"):
-        released(study_of(small()), federation.run_directory)
+        released(study_of(small()), federation.run_directory, lambda state: None)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
+from itertools import compress
 
 import numpy as np
 import torch
@@ -35,6 +36,22 @@ class Cohort:
         """Every client's generators, from their beginning."""
         assert self.draws is not None, "a private cohort brings its draws"
         return self.draws()
+
+    def part(self, clients: NDArray[np.int64]) -> "Cohort":
+        """Those at `clients`, ascending, alone."""
+        which = torch.from_numpy(clients)
+        chosen = np.zeros(len(self), dtype=np.bool_)
+        chosen[clients] = True
+        rows = torch.from_numpy(np.flatnonzero(np.repeat(chosen, self.counts)))
+        draws = self.draws
+        return Cohort(
+            self.examples.take(rows),
+            self.counts[clients],
+            self.negatives[which],
+            self.dropout[clients],
+            None if draws is None else lambda: tuple(compress(draws(), chosen)),
+            None if self.kept is None else self.kept[which],
+        )
 
     @property
     def first(self) -> NDArray[np.int64]:

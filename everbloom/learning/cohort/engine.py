@@ -148,9 +148,8 @@ class CohortTrainer:
         good = found[torch.from_numpy(trained)]
         if (release := self._release) is None:
             return CohortUpdate(good.numpy(), trained, own.kept(trained))
-        draws = cohort.fresh_draws() if release.draws_noise else ()
-        sources = [draw.noise for draw, kept in zip(draws, trained, strict=False) if kept]
-        return CohortUpdate(release.finish(good, self._bound(bound), sources), trained, own.kept(trained))
+        finished = finished_updates(release, good, self._bound(bound), cohort, trained)
+        return CohortUpdate(finished, trained, own.kept(trained))
 
     def _clipped_total(
         self,
@@ -200,6 +199,14 @@ class CohortTrainer:
         )
         self.skeleton.begin(start)
         return start
+
+
+def finished_updates(
+    release: UpdateRelease, deltas: torch.Tensor, bound: float, cohort: Cohort, trained: NDArray[np.bool_]
+) -> NDArray[Any]:
+    """What leaves the clients of a cohort that are `trained` [clients], of their updates [trained, params]."""
+    draws = cohort.fresh_draws() if release.draws_noise else ()
+    return release.finish(deltas, bound, [draw.noise for draw, kept in zip(draws, trained, strict=False) if kept])
 
 
 @dataclass(frozen=True, eq=False)

@@ -121,7 +121,7 @@ def test_an_attacked_run_is_one_on_every_runtime_and_resumes_to_its_bytes(robust
         folder = tmp_path / name
         directory = RunDirectory.open(folder) if resume else RunDirectory.create(folder, chosen)
         run_in_process(opened(chosen), directory, observer or Silent(), resume, between)
-        return measure.released(opened(chosen), directory)[1]
+        return measure.released(opened(chosen), directory, lambda state: None)[1]
 
     class Stops(Silent):
         def round_done(self, record, reasons):
@@ -142,7 +142,7 @@ def test_the_promoted_items_rank_is_that_of_the_scores(suite, robust, opened):
     suite()
     (cell, *_) = [path for path in Path("out/cells").iterdir() if path.name.startswith("sign-flip-mean")]
     study = opened(RunDirectory.open(cell).experiment)
-    scene, (_, parameters) = Scene.of(study, 0.3), measure.released(study, RunDirectory.open(cell))
+    scene, (_, parameters) = Scene.of(study, 0.3), measure.released(study, RunDirectory.open(cell), lambda state: None)
     scorer = measure.ModelScorer(study.new_model(), study.layout, parameters, study.dataset.events)
     cases, expected = study.timeline.cases(0, "test"), []
     scores = scorer.score(cases, np.arange(len(cases))).numpy()
