@@ -12,7 +12,7 @@ from everbloom.data.prepare import Dataset, prepare
 from everbloom.data.timeline import Timeline, TrainingWindow
 from everbloom.errors import ConfigError, DataError
 from everbloom.evaluation.model_scorer import ModelScorer
-from everbloom.evaluation.own_models import ClusterModels, UsersOwn
+from everbloom.evaluation.own_models import ClusterModels, ServedModels, UsersOwn
 from everbloom.experiment import Experiment
 from everbloom.learning.clustered import chosen
 from everbloom.learning.places import check_places
@@ -193,19 +193,27 @@ class Study:
 
         Raises `DataError` if devices choose among models and it is not known which.
         """
-        model = self.new_model() if model is None else model
-        log, size = self.dataset.events, self.layout.size("personal")
-        if self.copies is not None:
-            if kept is None:
-                raise DataError(
-                    "learning.algorithm: which of the models its device has chosen is known of simulated users alone, so nobody can be measured here"
-                )
-            served = ClusterModels(self.copies, parameters, chosen(kept))
-            return ModelScorer(model, self.model_layout, served.usual, log, models=served)
+        model, log = self.new_model() if model is None else model, self.dataset.events
+        if self.copies is not None and kept is None:
+            raise DataError(
+                "learning.algorithm: which of the models its device has chosen is known of simulated users alone, so nobody can be measured here"
+            )
+        size = self.layout.size("personal")
         own = None if kept is None or not size else kept[:, :size]
-        whole = None if kept is None or not models or self.experiment.learning.own is None else kept
-        served_own = None if whole is None else UsersOwn(whole, self.layout)
-        return ModelScorer(model, self.layout, parameters, log, own, served_own)
+        served = self.served(parameters, kept) if models or self.copies is not None else None
+        return ModelScorer(model, self.model_layout, self.first_model(parameters), log, own, served)
+
+    def served(self, parameters: NDArray[np.float32], kept: NDArray[np.float32] | None) -> ServedModels | None:
+        """Whom another model serves than `first_model`, of `parameters` [params] and what devices have `kept` [users, numbers]; None: nobody."""
+        if kept is None:
+            return None
+        if self.copies is not None:
+            return ClusterModels(self.copies, parameters, chosen(kept))
+        return None if self.experiment.learning.own is None else UsersOwn(kept, self.layout)
+
+    def first_model(self, parameters: NDArray[np.float32]) -> NDArray[np.float32]:
+        """[one model's params] of `parameters` [params]: the shared ones, or the first of several models."""
+        return parameters if self.copies is None else self.copies.taken(parameters, 0)
 
 
 def open_study(experiment: Experiment, preparing: Progress, encoding: Progress) -> Study:

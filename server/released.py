@@ -32,10 +32,9 @@ def released(study: Study, run: RunDirectory, kept: Kept) -> tuple[FederationSta
     state.parameters = learning_on.served(state) if state.best is None else state.best.parameters
     if state.round and (state.stopped or state.round >= study.experiment.rounds(state.period)):
         measuring = Measuring(study, run, Silent())
-        served = kept(state)
 
         def value(parameters: NDArray[np.float32]) -> float:
-            return measuring.consider(study.scorer(parameters, served, models=False), state.period)
+            return measuring.consider(study.scorer(parameters, kept(state), models=False), state.period)
 
         learning_on.end(state, value)
     return state, state.parameters

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from everbloom.errors import DataError
-from everbloom.evaluation.own_models import SHARED, ClusterModels, ServedModels, UsersOwn
-from everbloom.learning.clustered import chosen
+from everbloom.evaluation.own_models import SHARED
 from everbloom.models.recommender import Recommender
 from everbloom.study import Study
 from server.released import released
@@ -24,7 +23,7 @@ from simulation.personal import saved_kept, served_kept
 @dataclass(frozen=True, eq=False)
 class Trained:
     """`model` holds the released shared `parameters` [params]; `state` is the checkpoint they come from. `vector` [params of all]: of several models
-    that were learnt side by side, all, and `parameters` are those of the one that most devices have chosen."""
+    that were learnt side by side, all, and `parameters` are those of the first."""
 
     run: RunDirectory
     study: Study
@@ -51,14 +50,9 @@ class Trained:
     def of_user(self, user: int) -> "Trained":
         """With the model that the user's simulated device recommends by: its own, if it has trained one. Raises as `personal` does."""
         study = self.study
-        if study.experiment.learning.own is None and study.copies is None:
-            return self
-        kept = saved_kept(self.run.path / "devices", study, self.state)
-        served: ServedModels = (
-            UsersOwn(kept, study.layout) if study.copies is None else _clusters(study, self.vector, kept)
-        )
-        number = int(served.of(np.array([user], dtype=np.int32))[0])
-        if number == SHARED:
+        served = study.served(self.vector, served_kept(self.run.path / "devices", study, self.state))
+        number = SHARED if served is None else int(served.of(np.array([user], dtype=np.int32))[0])
+        if served is None or number == SHARED:
             return self
         parameters = served.parameters(number, self.parameters)
         return replace(self, model=_loaded(study, parameters), parameters=parameters)
@@ -79,17 +73,9 @@ def open_trained(path: Path, console: Console, purpose: str) -> Trained:
     """The run in a directory, opened for a purpose ("to recommend from"). Raises `CheckpointError` if there is no run or no checkpoint."""
     run = RunDirectory.open(path, purpose)
     study = study_with_progress(run.experiment, console)
-    devices = path / "devices"
-    state, vector = released(study, run, partial(served_kept, devices, study))
-    parameters = vector
-    if study.copies is not None:
-        parameters = _clusters(study, vector, saved_kept(devices, study, state)).usual
+    state, vector = released(study, run, partial(served_kept, path / "devices", study))
+    parameters = study.first_model(vector)
     return Trained(run, study, state, _loaded(study, parameters), parameters, vector)
-
-
-def _clusters(study: Study, vector: NDArray[np.float32], kept: NDArray[np.float32]) -> ClusterModels:
-    assert study.copies is not None, "there are several models"
-    return ClusterModels(study.copies, vector, chosen(kept))
 
 
 def _loaded(study: Study, parameters: NDArray[np.float32]) -> Recommender:

@@ -16,7 +16,7 @@ class Ifca(FederatedAlgorithm):
     loss on its own examples is least, j, trains that as in FedAvg and sends its update of theta_j, which is 0 for all others. The server averages
     over all devices of the round: theta_j <- theta_j + (1/m) sum of the updates of those that chose j.
 
-    A device remembers its choice, by which its user is recommended to; one that has never been asked is served by the model that most have chosen.
+    A device remembers its choice, by which its user is recommended to; one that has not chosen yet is served by theta_1.
     Each copy begins as a model of its own seed.
     """
 

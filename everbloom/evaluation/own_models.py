@@ -54,17 +54,12 @@ class UsersOwn:
 
 @dataclass(frozen=True, eq=False)
 class ClusterModels:
-    """A model for each cluster, of `vector` [params of all]. `choice` [users]: the cluster of each, -1 for who has not chosen (IFCA)."""
+    """A model for each cluster, of `vector` [params of all]. `choice` [users]: the cluster of each (IFCA); -1 for who has not chosen and is served by
+    the first, since a device does not know what others choose."""
 
     copies: Copies
     vector: NDArray[np.float32]
     choice: NDArray[np.int64]
-
-    @property
-    def usual(self) -> NDArray[np.float32]:
-        """[params] of the cluster that most users have chosen, the first of equal ones; it is the shared model of who has not chosen."""
-        sizes = np.bincount(self.choice[self.choice >= 0], minlength=self.copies.number)
-        return self.copies.taken(self.vector, int(sizes.argmax()))
 
     def of(self, users: NDArray[np.int32]) -> NDArray[np.int64]:
         """See `ServedModels`."""

@@ -46,10 +46,10 @@ def measured(path: Any) -> list[dict[str, Any]]:
     return [row for row in RunDirectory.open(path).records("metrics") if row["protocol"] == "on-devices"]
 
 
-@pytest.mark.parametrize("algorithm", [None, "ditto"])
+@pytest.mark.parametrize("algorithm", [None, "ditto", "ifca"])
 @pytest.mark.parametrize("protocol", ["timeline", "leave-one-out"])
 def test_without_a_plan_everybody_s_sums_are_the_evaluator_s_means(small, study_of, tmp_path, protocol, algorithm):
-    """By devices' own models, where they have such."""
+    """By devices' own models, or those that they chose, where they have such."""
     tables: dict[str, Any] = {"protocol": {"name": "leave-one-out"}} if protocol == "leave-one-out" else {}
     tables["learning"] = {"algorithm": algorithm}
     experiment = small(federation={"cohort": 1.0}, evaluation={"devices": DEVICES}, **tables)

@@ -1,6 +1,7 @@
 """What simulated devices learn for themselves: the same on every path, kept from round to round and over a stop, measured and never sent."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,11 @@ from everbloom.wire import Task
 from server.accounting import Accounting
 from server.checkpoint import load_checkpoint
 from server.observer import Silent
+from server.released import released
 from server.run_directory import RunDirectory
 from simulation.cohort import CohortWorker
 from simulation.devices import DeviceWorker
-from simulation.personal import PersonalFiles, open_personal
+from simulation.personal import PersonalFiles, open_personal, served_kept
 from simulation.run import check_personal, run_in_process
 
 PERSONAL = {"model": {"user": {"personal": True}}, "learning": {"personal_rate": 0.5}}
@@ -215,3 +217,21 @@ def test_masks_do_not_stand_in_the_way(personal, tmp_path):
     found, expected = run(masked, tmp_path / "masked"), run(clear, tmp_path / "clear")
     np.testing.assert_allclose(own(found), own(expected), rtol=1e-3, atol=1e-6)
     assert np.abs(own(found)).max() > 1e-4
+
+
+def test_what_a_run_serves_was_chosen_with_what_devices_keep(personal, tmp_path, monkeypatch):
+    """A method that chooses among models at a period's end measures them as they serve; to read the run again does the same."""
+    ends = []
+    monkeypatch.setattr("simulation.run.write_summary", lambda run, study, state, peak: ends.append(state) or {})
+    method = {"name": "merging", "weights": [0.2, 0.5, 0.8]}
+    study = personal(continual={"method": method, "panel": 0.0}, learning={"personal_rate": 5.0})
+    directory, measured = run(study, tmp_path / "run"), []
+    real = type(study).scorer
+    monkeypatch.setattr(
+        type(study), "scorer", lambda self, *given, **named: measured.append(given[1]) or real(self, *given, **named)
+    )
+    kept = partial(served_kept, directory.path / "devices", study)
+    state, found = released(study, directory, kept)
+    np.testing.assert_array_equal(found, ends[0].parameters)
+    assert len(measured) >= 3
+    assert all(np.array_equal(one, kept(state)) for one in measured)

@@ -52,7 +52,7 @@ def folder(device_study: Study, tmp_path: Path) -> DeviceFolder:
 def task(device_study: Study) -> Task:
     """What the server asks in its first round."""
     study = device_study
-    start = study.layout.flat(study.new_model())
+    start = study.initial_parameters()
     return Task(start, study.layout.schema, study.terms, 0, 1, study.timeline.window(0))
 
 
