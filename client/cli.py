@@ -1,19 +1,16 @@
 """The `everbloom-device` command: one device's owner makes it, runs it, asks it and empties it."""
 
-import csv
 import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import typer
 
-from everbloom.errors import ConfigError, DataError, InputError
+from everbloom.errors import ConfigError, InputError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -69,6 +66,30 @@ def init(
 
 
 @app.command()
+def identity(device: Folder = None) -> None:
+    """Print who this device is to others in secure aggregation: a line for the list that all of them pin."""
+    from client.identity import DeviceIdentity
+
+    opened = _folder(device)
+    typer.echo(f"{opened.settings['client']} {DeviceIdentity(opened.path).public.hex()}")
+
+
+@app.command()
+def pin(
+    identities: Annotated[
+        Path, typer.Argument(help="What `identity` printed on every device, a line each; never from the server.")
+    ],
+    device: Folder = None,
+) -> None:
+    """Trust these devices, and no others, in secure aggregation."""
+    from client.identity import DeviceIdentity
+
+    opened = _folder(device)
+    pinned = DeviceIdentity(opened.path).pin_list(identities, int(opened.settings["client"]))
+    typer.echo(f"{opened.path}: {pinned} devices pinned")
+
+
+@app.command()
 def serve(
     device: Folder = None,
     port: Annotated[int, typer.Option(help="Of the loopback API; 0: any that is free.", min=0, max=65535)] = 8642,
@@ -94,7 +115,9 @@ def import_events(
     device: Folder = None,
 ) -> None:
     """Add events from a file; an event with a `key` that is there already is not added again."""
-    rows = sorted(_rows(file), key=lambda row: row.get("time", 0))
+    from client.event_file import rows_of
+
+    rows = sorted(rows_of(file), key=lambda row: row.get("time", 0))
     added = 0
     for start in range(0, len(rows), 1000):
         added += _call(device, "POST", "/events", body={"events": rows[start : start + 1000]})["added"]
@@ -219,43 +242,6 @@ def open_page(device: Folder = None) -> None:
     address = service_address(_folder(device))
     # Behind the #, so that it is in no request, log or Referer.
     typer.echo(f"http://{address}/#code={_call(device, 'POST', '/links')['code']}")
-
-
-def _rows(file: Path) -> Iterator[dict[str, Any]]:
-    """Raises `DataError` at the first line that is none."""
-    try:
-        with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            if "item" not in (reader.fieldnames or ()):
-                raise DataError(
-                    f"{file}: the header names no column `item`; expected item, and any of time, behaviour, value, text, key"
-                )
-            for row in reader:
-                yield _row(row, f"{file}:{reader.line_num}")
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file}: cannot be read as a CSV file ({error})") from None
-
-
-def _row(row: dict[str, str], where: str) -> dict[str, Any]:
-    given: dict[str, Any] = {name: row[name] for name in ("item", "behaviour", "text", "key") if row.get(name)}
-    try:
-        if row.get("value"):
-            given["value"] = float(row["value"])
-        if row.get("time"):
-            given["time"] = _seconds(row["time"])
-    except ValueError:
-        raise DataError(
-            f"{where}: time {row.get('time')!r}, value {row.get('value')!r}; expected seconds or an ISO date, and a number"
-        ) from None
-    return given
-
-
-def _seconds(text: str) -> int:
-    try:
-        return int(float(text))
-    except ValueError:
-        when = datetime.fromisoformat(text)
-        return int((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp())
 
 
 def _call(

@@ -18,6 +18,29 @@ FEWEST = 3
 """Devices of a sum, at least: with two, each knows the other's vector."""
 
 
+def _listed(path: Path) -> dict[int, bytes]:
+    """Client number -> identity, of a file that lists them."""
+    found: dict[int, bytes] = {}
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise PrivacyError(f"{path}: cannot be read: {error}") from None
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            client, key = line.split()
+            told = int(client), bytes.fromhex(key)
+        except ValueError:
+            told = -1, b""
+        if told[0] < 0 or len(told[1]) != 32:
+            raise PrivacyError(f"{path}:{number}: expected a device's number and 64 hexadecimal digits, found {line!r}")
+        if told[0] in found or told[1] in found.values():
+            raise PrivacyError(f"{path}:{number}: this number or identity is there twice; every device has its own")
+        found[told[0]] = told[1]
+    return found
+
+
 @dataclass(frozen=True)
 class DeviceIdentity:
     """`secret.key`, `directory.json` and `commitments/` in a device's folder."""
@@ -52,6 +75,20 @@ class DeviceIdentity:
         if path.exists() and path.read_text() != text:
             raise PrivacyError(f"{path}: other devices are pinned here already; remove the file to trust new ones")
         path.write_text(text)
+
+    def pin_list(self, path: Path, client: int) -> int:
+        """`pin` of a file with a line for each device, its number and its identity in hexadecimal; this one is number `client`. Returns how many.
+
+        Raises `PrivacyError` as `pin` does, and unless all of them can be told apart and this one is among them as it is.
+        """
+        found = _listed(path)
+        if found.get(client) != self.public:
+            problem = "is not in it" if client not in found else "is there with another identity than its own"
+            raise PrivacyError(
+                f"{path}: device {client} {problem}; its line is what `everbloom-device identity` prints"
+            )
+        self.pin(found)
+        return len(found)
 
     def secure_device(self, client: int, minimum: int = FEWEST) -> SecureDevice | None:
         """Its part in secure aggregation, in sums of at least `minimum` devices; None if it knows no others."""

@@ -9,6 +9,7 @@ from served_devices import ROOT
 from typer.testing import CliRunner
 
 from client.cli import app
+from client.identity import DeviceIdentity
 from everbloom.errors import InputError
 
 COLUMNS = ["item", "time", "behaviour", "value"]
@@ -132,3 +133,38 @@ def test_init_wants_a_budget_or_a_policy(device_study, tmp_path):
     other = [*arguments[:-1], str(tmp_path / "other"), "--policy", str(tmp_path / "new" / "policy.toml")]
     assert CliRunner().invoke(app, other, catch_exceptions=False).exit_code == 0
     assert (tmp_path / "other" / "policy.toml").read_text() == (tmp_path / "new" / "policy.toml").read_text()
+
+
+def test_devices_pin_each_other_from_a_list(run, folder, tmp_path):
+    own = run("identity").split()
+    assert own == ["2", DeviceIdentity(folder.path).public.hex()]
+    listed, other = tmp_path / "devices.txt", f"7 {'ab' * 32}"
+    listed.write_text(f"# who is who\n\n{other}\n{' '.join(own)}\n")
+    assert run("pin", str(listed)) == f"{folder.path}: 2 devices pinned\n"
+    assert json.loads((folder.path / "directory.json").read_text()) == {"2": own[1], "7": "ab" * 32}
+    run("pin", str(listed))
+    listed.write_text(f"{' '.join(own)}\n7 {'cd' * 32}\n")
+    with pytest.raises(InputError, match="other devices are pinned here already; remove the file to trust new ones"):
+        run("pin", str(listed))
+
+
+@pytest.mark.parametrize(
+    ("lines", "told"),
+    [
+        ("7 OTHER", r"devices\.txt: device 2 is not in it; its line is what `everbloom-device identity` prints"),
+        ("2 OTHER", r"devices\.txt: device 2 is there with another identity than its own"),
+        ("2 OWN\n2 OTHER", r"devices\.txt:2: this number or identity is there twice"),
+        ("2 OWN\n7 OWN", r"devices\.txt:2: this number or identity is there twice"),
+        ("2 OWN\n\n7 abcd", r"devices\.txt:3: expected a device's number and 64 hexadecimal digits, found '7 abcd'"),
+        ("2 OWN extra", r"devices\.txt:1: expected a device's number"),
+        ("-2 OWN", r"devices\.txt:1: expected a device's number"),
+        (None, r"devices\.txt: cannot be read"),
+    ],
+)
+def test_a_list_that_is_no_list_is_refused_and_nothing_is_pinned(run, folder, tmp_path, lines, told):
+    if lines is not None:
+        own = DeviceIdentity(folder.path).public.hex()
+        (tmp_path / "devices.txt").write_text(lines.replace("OWN", own).replace("OTHER", "ab" * 32))
+    with pytest.raises(InputError, match=told):
+        run("pin", str(tmp_path / "devices.txt"))
+    assert not (folder.path / "directory.json").exists()
