@@ -134,7 +134,9 @@ def test_behind_masks_devices_train_and_measure_as_their_simulation_does(fleet: 
         for device, text in zip(fleet.fleet.devices, before, strict=True):
             device.policy.write_text(text)
     assert [(record["clients"], record["failed"]) for record in records(out, "rounds")] == [(DEVICES, 0)] * 2
-    run_in_process(study, RunDirectory.create(tmp_path / "run", experiment), Silent(), resume=False)
+    masks = experiment.model_copy(update={"runtime": experiment.runtime.model_copy(update={"masks": True})})
+    simulated = RunDirectory.create(tmp_path / "run", masks)
+    run_in_process(replace(study, experiment=masks), simulated, Silent(), resume=False)
     np.testing.assert_allclose(parameters(out), parameters(tmp_path / "run"), rtol=0, atol=1e-5)
     assert np.abs(parameters(out) - study.initial_parameters()).max() > 1e-3
     found, expected = (

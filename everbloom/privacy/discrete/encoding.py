@@ -146,8 +146,9 @@ class Encoding:
     def _encode(self, delta: NDArray[np.float64], source: NoiseSource) -> NDArray[np.int64]:
         grid = rotate(delta, self.rotation_seed)
         grid /= self.granularity
-        integers = rounded(grid, self.l2_square, source).astype(np.int64)
-        integers += draw(self.law, self.share_variance, integers.shape, source)
+        # Noise first: how often rounding draws turns on the last digits of an update, and all noise behind it would.
+        integers = draw(self.law, self.share_variance, grid.shape, source)
+        integers += rounded(grid, self.l2_square, source).astype(np.int64)
         integers &= 2**self.bits - 1
         return integers
 

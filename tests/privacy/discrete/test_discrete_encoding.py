@@ -231,3 +231,17 @@ def test_sums_that_were_not_provided_for_are_refused():
     for shape in ((300,), (2, 299)):
         with pytest.raises(PrivacyError, match="shape"):
             encoding.encode(np.zeros(shape), source())
+
+
+def test_the_last_digits_of_an_update_do_not_change_its_noise():
+    """A simulation's cohort and a device compute them differently. They decide how often rounding draws: by a grid step then, and never by the noise."""
+    encoding, drawn = make(params=2048, bits=18), np.random.default_rng(4)
+    again = 0
+    for number in range(60):
+        delta = drawn.normal(size=(1, 2048))
+        other = delta * (1 + 1e-5 * drawn.normal(size=delta.shape))
+        one, two = (signed(encoding.encode(values, source(str(number))), 18) for values in (delta, other))
+        assert np.abs(one - two).max() <= 1
+        again += np.abs(one - two).mean() > 0.1
+    assert again, "at least one of them was rounded anew"
+    assert math.sqrt(encoding.share_variance) > 30
