@@ -1,8 +1,5 @@
 """`continual.csv` and `continual.json`: everything that was measured, for other tools."""
 
-import csv
-import io
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from everbloom.intervals import CONFIDENCE, Estimate
-from server.run_directory import RunDirectory
 from simulation.campaign.periods import MAIN, MEASURES
+from simulation.campaign.written import write_comparison
 from simulation.continual.reading import LABELS, Measured
 from simulation.continual.results import REFERENCE, SLICES, LearnerResult, Results
 
@@ -21,19 +18,16 @@ _COLUMNS = ("method", "seed", "period", "month", "after", "slice", "metric", "va
 
 def write_results(results: Results, name: str, folder: Path) -> None:
     """Creates or replaces both files. The table has no times, so that equal runs give equal tables."""
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(_COLUMNS)
+    rows: list[tuple[Any, ...]] = []
     baselines: dict[int, Measured] = {}  # of a seed every method has the same
     for result in results.finished:
         for seed, run in result.runs.items():
-            writer.writerows(_rows(result.learner.label, seed, run.tests, results))
+            rows += _rows(result.learner.label, seed, run.tests, results)
             baselines.setdefault(seed, run)
     for seed, run in baselines.items():
-        writer.writerows(_rows("popularity", seed, run.popularity, results))
-    directory = RunDirectory(folder)
-    directory.write("continual.csv", stream.getvalue())
-    directory.write("continual.json", json.dumps(_told(results, name), indent=2, allow_nan=False) + "\n")
+        rows += _rows("popularity", seed, run.popularity, results)
+    named = (dict(zip(_COLUMNS, row, strict=True)) for row in rows)
+    write_comparison(folder, "continual", _COLUMNS, named, _told(results, name))
 
 
 def _rows(label: str, seed: int, records: Iterable[Mapping[str, Any]], results: Results) -> Iterator[tuple[Any, ...]]:

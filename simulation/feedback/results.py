@@ -1,15 +1,12 @@
 """What the loops came to: a row a loop, seed and step; mean and interval over seeds; `feedback.csv` and `feedback.json`."""
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from everbloom.intervals import CONFIDENCE, Estimate
-from server.run_directory import RunDirectory
+from simulation.campaign.written import write_comparison
 from simulation.feedback.arms import CONTROL
 from simulation.feedback.measures import MEASURES
 
@@ -55,12 +52,6 @@ class Results:
 
     def write(self, experiment: str, folder: Path) -> None:
         """Creates or replaces both files. Neither holds times, so that equal calls give equal files."""
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, (*_KEYS, *_VALUES), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        directory = RunDirectory(folder)
-        directory.write("feedback.csv", stream.getvalue())
         told = {
             "experiment": experiment,
             "confidence": CONFIDENCE,
@@ -68,7 +59,7 @@ class Results:
             "measures": MEASURES,
             "steps": [self._told(label, step) for label in self.labels() for step in self.steps()],
         }
-        directory.write("feedback.json", json.dumps(told, indent=1) + "\n")
+        write_comparison(folder, "feedback", (*_KEYS, *_VALUES), self.rows, told)
 
     def _control(self, seed: int, step: int) -> Row:
         key = (CONTROL, seed, step)

@@ -1,7 +1,5 @@
 """What a frontier's cells reached: one row a cell, mean and interval over seeds a point; `frontier.csv` and `frontier.json`."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from everbloom.intervals import CONFIDENCE, Estimate
-from server.run_directory import RunDirectory
 from simulation.campaign.grid import Cell, Grid
+from simulation.campaign.written import write_comparison
 from simulation.frontier.grid import Point
 
 MEASURES = ("ndcg@10", "hr@10")
@@ -45,12 +43,6 @@ class Results:
 
     def write(self, name: str, folder: Path) -> None:
         """Creates or replaces both files. Neither holds times, so that equal runs give equal files."""
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, _COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        directory = RunDirectory(folder)
-        directory.write("frontier.csv", stream.getvalue())
         told = {
             "experiment": name,
             "confidence": CONFIDENCE,
@@ -59,7 +51,7 @@ class Results:
             "refused": [{**vars(point), "reason": reason} for point, reason in self.refused.items()],
             "runs": [{name: row[name] for name in _COLUMNS} for row in self.rows],
         }
-        directory.write("frontier.json", json.dumps(told, indent=2) + "\n")
+        write_comparison(folder, "frontier", _COLUMNS, self.rows, told)
 
 
 def collect(grid: Grid[Point], out: Path, refused: Mapping[Point, str], failed: Mapping[Cell[Point], str]) -> Results:

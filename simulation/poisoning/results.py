@@ -1,7 +1,5 @@
 """What a suite's cells reached: one row a cell, mean and interval over seeds a point; `poisoning.csv` and `poisoning.json`."""
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +8,8 @@ from typing import Any
 
 from everbloom.intervals import CONFIDENCE, Estimate
 from everbloom.study import Study
-from server.run_directory import RunDirectory
 from simulation.campaign.grid import Cell, Grid
+from simulation.campaign.written import write_comparison
 from simulation.poisoning.grid import Point
 from simulation.poisoning.measure import QUALITY, measured
 from simulation.poisoning.scene import Scene
@@ -43,12 +41,6 @@ class Results:
 
     def write(self, name: str, folder: Path) -> None:
         """Creates or replaces both files. Neither holds times, so that equal runs give equal files."""
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, _COLUMNS, extrasaction="ignore", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        directory = RunDirectory(folder)
-        directory.write("poisoning.csv", stream.getvalue())
         told = {
             "experiment": name,
             "confidence": CONFIDENCE,
@@ -56,7 +48,7 @@ class Results:
             "refused": [{**point.table, "reason": reason} for point, reason in self.refused.items()],
             "runs": [dict(row) for row in self.rows],
         }
-        directory.write("poisoning.json", json.dumps(told, indent=2) + "\n")
+        write_comparison(folder, "poisoning", _COLUMNS, self.rows, told)
 
 
 def collect(

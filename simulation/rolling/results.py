@@ -1,8 +1,5 @@
 """What a rolling evaluation reached, cut by cut and together; `rolling.csv` and `rolling.json`."""
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +11,7 @@ from server.run_directory import RunDirectory
 from simulation.campaign.grid import Cell
 from simulation.campaign.periods import MEASURES
 from simulation.campaign.running import Campaign
+from simulation.campaign.written import write_comparison
 from simulation.rolling.grid import Cut
 
 MODELS = (MODEL, "popularity")
@@ -61,12 +59,6 @@ class Results:
 
     def write(self, name: str, folder: Path) -> None:
         """Creates or replaces both files. Neither holds times, so that equal runs give equal files."""
-        stream = io.StringIO()
-        writer = csv.DictWriter(stream, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(self.rows)
-        directory = RunDirectory(folder)
-        directory.write("rolling.csv", stream.getvalue())
         told = {
             "experiment": name,
             "confidence": CONFIDENCE,
@@ -87,7 +79,7 @@ class Results:
             "less_popularity": {measure: _told(self.gain(measure)) for measure in MEASURES},
             "runs": list(self.rows),
         }
-        directory.write("rolling.json", json.dumps(told, indent=2, allow_nan=False) + "\n")
+        write_comparison(folder, "rolling", _COLUMNS, self.rows, told)
 
 
 def collect(campaign: Campaign[Cut], starts: Mapping[Cut, str | None], failed: Mapping[Cell[Cut], str]) -> Results:

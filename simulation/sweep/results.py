@@ -1,11 +1,9 @@
 """What a sweep found: `sweep.csv`, `sweep.json`, and `best.toml`, an experiment that `everbloom run` takes."""
 
-import csv
-import io
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
@@ -15,6 +13,7 @@ from everbloom.errors import ConfigError
 from everbloom.intervals import Estimate
 from everbloom.seeding import derive
 from server.run_directory import RunDirectory
+from simulation.campaign.written import write_comparison
 from simulation.sweep.file import Sweep
 from simulation.sweep.history import REASON, VALUES
 from simulation.sweep.space import Suggested
@@ -95,8 +94,6 @@ class Results:
 
     def write(self, folder: Path) -> None:
         """Creates or replaces the files; equal sweeps give equal files."""
-        directory = RunDirectory(folder)
-        directory.write("sweep.csv", self._csv())
         told = {
             "experiment": self.sweep.base.name,
             "metric": self.sweep.config.objective.metric,
@@ -117,19 +114,10 @@ class Results:
                 for trial in self.trials
             ],
         }
-        directory.write("sweep.json", json.dumps(told, indent=2) + "\n")
+        space = self.sweep.config.space
+        write_comparison(folder, "sweep", ("trial", "status", "value", *space, "reason"), map(_row, self.trials), told)
         if self.best is not None:
-            directory.write("best.toml", self._best(self.best))
-
-    def _csv(self) -> str:
-        stream = io.StringIO()
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["trial", "status", "value", *self.sweep.config.space, "reason"])
-        for trial in self.trials:
-            value = "" if trial.value is None else round(trial.value, 6)
-            given = [trial.values[key] for key in self.sweep.config.space]
-            writer.writerow([trial.number, trial.status, value, *given, trial.reason])
-        return stream.getvalue()
+            RunDirectory(folder).write("best.toml", self._best(self.best))
 
     def _best(self, best: TrialResult) -> str:
         """With the experiment's own seed, which no trial had: its run is none of those that it was chosen by."""
@@ -187,3 +175,8 @@ def _importance(sweep: Sweep, trials: Sequence[FrozenTrial]) -> dict[str, float]
     study.add_trials(done)
     seed = derive(sweep.base.seed, "sweep-importance") % 2**32
     return dict(get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=seed)))
+
+
+def _row(trial: TrialResult) -> dict[str, Any]:
+    value = "" if trial.value is None else round(trial.value, 6)
+    return {**trial.values, "trial": trial.number, "status": trial.status, "value": value, "reason": trial.reason}

@@ -234,7 +234,7 @@ def test_sums_that_were_not_provided_for_are_refused():
 
 
 def test_the_last_digits_of_an_update_do_not_change_its_noise():
-    """A simulation's cohort and a device compute them differently. They decide how often rounding draws: by a grid step then, and never by the noise."""
+    """A simulation's cohort and a device compute them differently. They decide how often rounding draws, and nothing behind it."""
     encoding, drawn = make(params=2048, bits=18), np.random.default_rng(4)
     again = 0
     for number in range(60):
