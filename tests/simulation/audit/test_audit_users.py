@@ -134,7 +134,7 @@ def test_too_little_noise_is_caught_in_a_sum_of_integers(plan, share):
     found = plan("distributed")
     less = replace(found.encoding, noise_multiplier=found.noise_multiplier * share)
     broken = SummedUsers(found, UpdateRelease(encoding=less), replace(found.server, encoding=less))
-    assert caught(broken, claim_of(found, gaussian=True), 360)
+    assert caught(broken, claim_of(found, gaussian=True), 1440)
 
 
 @pytest.mark.parametrize("release", [Weighed, ClippedMean])
