@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-# make e2e: a fleet of six devices behind a proxy, killed here and there; wants nginx, five minutes and some 6 GB.
+# make e2e: a fleet of six devices behind a proxy, killed here and there; wants nginx, twenty minutes and some 6 GB.
 .PHONY: demo test lint types layers unit docs e2e bench clean
 
 demo: $(VENV)/.installed-demo

@@ -6,19 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from real_fleet import DEVICES, ROUNDS, RunningFleet
+from real_fleet import DEVICES, ROUNDS, RunningFleet, running_fleet
 
-from everbloom.experiment import load_experiment
-from everbloom.study import open_study
 from server.deployment.making import nginx_program
 from server.observer import Silent
 from server.run_directory import RunDirectory
-from simulation.fleet.fleet import Fleet
-from simulation.fleet.people import experiment_of
-from simulation.processes import processes
 from simulation.run import run_in_process
 
-REPO = Path(__file__).parent.parent.parent
 KEPT = os.environ.get("EVERBLOOM_FLEET_FOLDER")
 """Where a fleet's logs and runs are kept for a look afterwards; a temporary folder without it."""
 
@@ -41,35 +35,8 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningFleet]:
         folder = Path(KEPT)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-    logs = folder / "logs"
-    logs.mkdir()
-    before = os.environ.get("EVERBLOOM_HOME")
-    os.environ["EVERBLOOM_HOME"] = str(folder / "home")
-    try:
-        overrides = [
-            f"federation.rounds={ROUNDS}",
-            "evaluation.every=1",
-            "model.items.features={name='tfidf', dims=16}",
-            "runtime.workers=1",
-            # So few people hit nothing among the first ten of thousands: a measure that moves chooses the model.
-            "evaluation.k=[5, 10, 1000]",
-            "evaluation.select=ndcg@1000",
-        ]
-        experiment = load_experiment(REPO / "configs" / "movielens-small.toml", overrides)
-        experiment = experiment_of(experiment, DEVICES, folder / "data")
-        study = open_study(experiment, lambda done, total: None, lambda done, total: None)
-        with processes(logs) as started:
-            running = Fleet(study, folder, started, seeded=True, spare=20.0)
-            try:
-                running.start()
-                yield RunningFleet(running, study)
-            finally:
-                running.stop()
-    finally:
-        if before is None:
-            del os.environ["EVERBLOOM_HOME"]
-        else:
-            os.environ["EVERBLOOM_HOME"] = before
+    with running_fleet(folder, [f"federation.rounds={ROUNDS}"], DEVICES) as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,8 @@
 import json
 import os
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,18 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from client.service.calls import call
-from everbloom.experiment import Experiment
-from everbloom.study import Study
+from everbloom.experiment import Experiment, load_experiment
+from everbloom.study import Study, open_study
 from everbloom.wire import Task
 from server.observer import Silent
 from simulation.fleet.fleet import Fleet, node_name
+from simulation.fleet.people import experiment_of
 from simulation.fleet.running import follow_run, start_run
+from simulation.processes import processes
 
 DEVICES = int(os.environ.get("EVERBLOOM_FLEET_DEVICES", "6"))
 ROUNDS = 5
+REPO = Path(__file__).parent.parent.parent
 
 
 class RunningFleet:
@@ -73,6 +78,39 @@ class RunningFleet:
     def being_trained(self) -> bool:
         """Whether some device is at work on a task."""
         return any(call(device, "GET", "/status")["training"] for device in self.fleet.devices)
+
+
+@contextmanager
+def running_fleet(folder: Path, overrides: Sequence[str], devices: int) -> Iterator[RunningFleet]:
+    """Of so many people of MovieLens-small, in an empty folder, while the context lasts."""
+    logs = folder / "logs"
+    logs.mkdir()
+    before = os.environ.get("EVERBLOOM_HOME")
+    os.environ["EVERBLOOM_HOME"] = str(folder / "home")
+    try:
+        common = [
+            "evaluation.every=1",
+            "model.items.features={name='tfidf', dims=16}",
+            "runtime.workers=1",
+            # So few people hit nothing among the first ten of thousands: a measure that moves chooses the model.
+            "evaluation.k=[5, 10, 1000]",
+            "evaluation.select=ndcg@1000",
+        ]
+        experiment = load_experiment(REPO / "configs" / "movielens-small.toml", [*common, *overrides])
+        experiment = experiment_of(experiment, devices, folder / "data")
+        study = open_study(experiment, lambda done, total: None, lambda done, total: None)
+        with processes(logs) as started:
+            running = Fleet(study, folder, started, seeded=True, spare=20.0)
+            try:
+                running.start()
+                yield RunningFleet(running, study)
+            finally:
+                running.stop()
+    finally:
+        if before is None:
+            del os.environ["EVERBLOOM_HOME"]
+        else:
+            os.environ["EVERBLOOM_HOME"] = before
 
 
 def parameters(run: Path) -> np.ndarray:

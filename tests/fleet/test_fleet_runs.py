@@ -1,7 +1,6 @@
 """Runs of a real fleet: equal to their simulation, also when the server's parts are killed in the middle; what devices show afterwards."""
 
 import json
-import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,15 +16,12 @@ from client.app import ask
 from client.service.calls import call
 from everbloom.config import DeviceEvaluationConfig
 from everbloom.errors import InputError
-from everbloom.experiment import parse_experiment
 from everbloom.signing import sign
-from everbloom.study import open_study
 from everbloom.wire import TRAIN, Update
 from server.deployment.certificates import read_task_key
 from server.deployment.control import control
 from server.observer import Silent
 from server.run_directory import RunDirectory
-from simulation.fleet.devices import policy_of
 from simulation.fleet.fleet import EXEC, LINK, PROXY, device_name, node_name
 from simulation.fleet.running import follow_run, start_run
 from simulation.run import run_in_process
@@ -113,37 +109,6 @@ def test_devices_measure_the_model_as_their_simulation_does(fleet: RunningFleet,
     run_in_process(study, RunDirectory.create(tmp_path / "run", experiment), Silent(), resume=False)
     assert told == pytest.approx(measured(tmp_path / "run"), abs=1e-4)
     assert (told["answered"], told["failed"]) == (DEVICES, 0)
-
-
-def test_behind_masks_devices_train_and_measure_as_their_simulation_does(fleet: RunningFleet, tmp_path):
-    """Secure aggregation of updates and of what the model is worth on devices, by owners who allow it: the same sums as in clear, exactly."""
-    privacy = {"unit": "user", "epsilon": 200.0, "delta": 1e-4, "mechanism": {"name": "distributed", "min_cohort": 4}}
-    asked = {"every": 1, "measures": ["hr@1000", "ndcg@1000"]}
-    tables = fleet.experiment.model_dump(mode="json", exclude_none=True)
-    federation = {**tables["federation"], "rounds": 2, "min_replies": 5}
-    evaluation = {**tables["evaluation"], "devices": asked}
-    experiment = parse_experiment({**tables, "privacy": privacy, "federation": federation, "evaluation": evaluation})
-    study = open_study(experiment, lambda done, total: None, lambda done, total: None)
-    before = [device.policy.read_text() for device in fleet.fleet.devices]
-    try:
-        for device, text in zip(fleet.fleet.devices, before, strict=True):
-            (key,) = re.findall(r'^key = "(.*)"$', text, re.MULTILINE)
-            device.policy.write_text(policy_of(study, key, spare=20.0))
-        out = fleet.run("masked", experiment=experiment)
-    finally:
-        for device, text in zip(fleet.fleet.devices, before, strict=True):
-            device.policy.write_text(text)
-    assert [(record["clients"], record["failed"]) for record in records(out, "rounds")] == [(DEVICES, 0)] * 2
-    masks = experiment.model_copy(update={"runtime": experiment.runtime.model_copy(update={"masks": True})})
-    simulated = RunDirectory.create(tmp_path / "run", masks)
-    run_in_process(replace(study, experiment=masks), simulated, Silent(), resume=False)
-    np.testing.assert_allclose(parameters(out), parameters(tmp_path / "run"), rtol=0, atol=1e-5)
-    assert np.abs(parameters(out) - study.initial_parameters()).max() > 1e-3
-    found, expected = (
-        [row for row in records(run, "metrics") if row["protocol"] == "on-devices"] for run in (out, tmp_path / "run")
-    )
-    assert [(row["answered"], row["failed"]) for row in found] == [(DEVICES, 0)] * 2
-    assert found == [pytest.approx(row, abs=1e-4) for row in expected]
 
 
 def test_a_superlink_killed_in_a_round_goes_on_from_its_database(fleet: RunningFleet, simulated):
