@@ -112,7 +112,7 @@ def test_devices_measure_the_model_as_their_simulation_does(fleet: RunningFleet,
 
 
 def test_a_superlink_killed_in_a_round_goes_on_from_its_database(fleet: RunningFleet, simulated):
-    """And a proxy killed in another: the same model, and no device asked twice. An answer that is on its way up at that very moment can be lost, since
+    """And a proxy killed in another: the same model, and no device asked twice. An answer that is on its way up just then can be lost, since
     Flower does not send its parts again; its device misses the round and stays charged for it.
     """
     parts = fleet.fleet
