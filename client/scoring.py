@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from everbloom.data.events import EventLog
 from everbloom.evaluation.model_scorer import ModelScorer
-from everbloom.learning.clustered import chosen
+from everbloom.learning.clustered import served_copy
 from everbloom.learning.local import LocalTrainer
 from everbloom.models.copies import Copies
 from everbloom.models.own_model import model_of
@@ -25,7 +25,7 @@ class Scoring:
         """For the one user of `log`; `kept` [numbers] is what its device keeps: what was learnt for it alone, or a whole model of its own, and
         nothing at all where neither is."""
         if self._copies is not None:
-            parameters, kept = self._copies.taken(parameters, max(0, int(chosen(kept[None])[0]))), kept[:0]
+            parameters, kept = self._copies.taken(parameters, served_copy(kept)), kept[:0]
         if self._trainer.learning.own is not None:
             parameters = model_of(kept[len(self._trainer.personal) :], parameters, self._trainer.layout)
         self._trainer.load(parameters, kept)

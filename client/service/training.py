@@ -38,7 +38,7 @@ from client.workbench import Workbench
 from everbloom.data.events import Histories
 from everbloom.errors import SchemaError
 from everbloom.evaluation_wire import EVALUATE
-from everbloom.learning.clustered import chosen
+from everbloom.learning.clustered import served_copy
 from everbloom.parcel import pack_missing, unpack_parcel
 from everbloom.privacy.plan import NO_PRIVACY, PrivacyPlan
 from everbloom.wire import TRAIN, Task, Terms
@@ -130,8 +130,8 @@ class Trainer:
         terms = task.terms
         copies, parameters, schema = self._bench(terms).copies, task.parameters, task.schema
         if copies is not None:  # of several models, the one that this device has chosen
-            choice = int(chosen(StoredPersonal(self.folder.personal).load(task, 1)[None])[0])
-            parameters, schema = copies.taken(parameters, max(choice, 0)), copies.model.schema
+            kept = StoredPersonal(self.folder.personal).load(task, 1)
+            parameters, schema = copies.taken(parameters, served_copy(kept)), copies.model.schema
         model = GlobalModel(
             parameters,
             terms.model,

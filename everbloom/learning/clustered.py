@@ -27,6 +27,11 @@ def chosen(kept: NDArray[np.float32]) -> NDArray[np.int64]:
     return kept[:, 0].astype(np.int64) - 1
 
 
+def served_copy(kept: NDArray[np.float32]) -> int:
+    """Which copy serves the user of a device that has `kept` [1]: its last choice, or the first, since it does not know what others chose."""
+    return max(0, int(chosen(kept[None])[0]))
+
+
 def remembered(choice: NDArray[np.int64], counts: NDArray[np.int64], kept: NDArray[np.float32]) -> NDArray[np.float32]:
     """[clients, 1] to be kept of a `choice` [clients]: as it was of those who had no example to choose by."""
     return np.where(counts[:, None] > 0, choice[:, None] + 1, kept).astype(np.float32)
