@@ -11,6 +11,7 @@ from everbloom.errors import ConfigError, DataError
 from everbloom.evaluation.model_scorer import ModelScorer
 from everbloom.experiment import parse_experiment
 from everbloom.learning.clustered import chosen
+from everbloom.methods import AGGREGATION_RULES, COMPRESSIONS, SERVER_OPTIMIZERS
 from server.checkpoint import load_checkpoint
 from server.observer import Silent
 from server.run_directory import RunDirectory
@@ -114,10 +115,12 @@ def test_private_runs_are_the_same_on_every_path(small, study_of, tmp_path, mech
         np.testing.assert_array_equal(kept, found[0][1])
 
 
-@pytest.mark.parametrize("rule", ["median", "multi-krum"])
-def test_robust_rules_and_compression_take_all_models(small, study_of, tmp_path, rule):
-    federation = {"aggregation": rule} if rule == "median" else {"aggregation": rule, "compression": "8-bit"}
-    study = clustered(small, study_of, federation=federation)
+KINDS = {"aggregation": AGGREGATION_RULES, "compression": COMPRESSIONS, "optimizer": SERVER_OPTIMIZERS}
+
+
+@pytest.mark.parametrize(("key", "name"), [(key, name) for key, kind in KINDS.items() for name in kind.names()])
+def test_every_rule_codec_and_optimizer_takes_all_models(small, study_of, tmp_path, key, name):
+    study = clustered(small, study_of, federation={key: name})
     state = load_checkpoint(run(study, tmp_path / "run"), study.layout.schema, study.clients)
     assert np.isfinite(state.parameters).all()
     assert np.abs(state.parameters - study.initial_parameters()).max() > 1e-3
